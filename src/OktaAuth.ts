@@ -1,0 +1,123 @@
+/**
+ * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
+ */
+import { Effect, Layer } from "effect"
+import type { HttpClient, HttpRouter } from "effect/http"
+import * as Environment from "./config/Environment.ts"
+import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
+import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
+import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
+import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
+import { OktaHttp } from "./provider/OktaHttp.ts"
+import { protectedPaths } from "./resource/Guard.ts"
+import * as Health from "./resource/Health.ts"
+import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
+import { Signature } from "./token/Signature.ts"
+import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
+
+export { guard } from "./resource/Guard.ts"
+
+/** How the layer starts, beyond the settings. */
+export interface StartOptions extends VerifierOptions {
+  /** Fail at once when Okta's keys cannot be had (false): otherwise the layer is built and heals itself. */
+  readonly failFast?: boolean | undefined
+}
+
+/** The start that cannot fail for Okta's sake. */
+interface LazyStart extends StartOptions {
+  readonly failFast?: false | undefined
+}
+
+/** What the layer provides. */
+export type Services = OktaConfig | Discovery | Jwks | TokenVerifier
+
+/** Why the layer cannot be built; the last two only with `failFast`. */
+export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
+
+const from = (
+  config: Layer.Layer<OktaConfig, InvalidConfiguration>,
+  { accept, cacheSize, failFast }: StartOptions
+): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
+  const verifier = TokenVerifier.layerWith({ accept, cacheSize }).pipe(
+    Layer.provideMerge(Layer.effectDiscard(start(failFast ?? false))),
+    Layer.provideMerge(Jwks.layer),
+    Layer.provideMerge(Discovery.layer),
+    Layer.provide(OktaHttp.layer),
+    Layer.provide(Signature.layer)
+  )
+  return Layer.provideMerge(verifier, config)
+}
+
+const start = Effect.fnUntraced(function*(failFast: boolean) {
+  const settings = yield* OktaConfig
+  if (settings.mode === "proxy") {
+    return yield* new InvalidConfiguration({
+      problems: [{ field: "mode", value: "proxy", message: "is not available yet. Leave out the client credentials." }]
+    })
+  }
+  if (settings.serverUrl === undefined) {
+    yield* Effect.logWarning(
+      "serverUrl (SERVER_URL) is not set: clients are not told where to sign in, and no resource metadata is served"
+    )
+  }
+  if (failFast) yield* (yield* Jwks).ready
+})
+
+/**
+ * Everything that is needed to guard routes, from options in code.
+ *
+ * **Details**
+ *
+ * The layer is built though Okta be down, and heals itself; with `failFast` it fails instead. It needs an `HttpClient`,
+ * such as `FetchHttpClient.layer`, for Okta's metadata and keys.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * export const Okta = OktaAuth.layer({
+ *   issuer: "https://acme.okta.com/oauth2/default",
+ *   audience: "api://default",
+ *   serverUrl: "https://mcp.example.com",
+ *   protectedPaths: ["/mcp"]
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ * ```
+ */
+export function layer(
+  options: OktaOptions & LazyStart
+): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
+export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
+export function layer({ accept, cacheSize, failFast, ...options }: OktaOptions & StartOptions) {
+  return from(OktaConfig.layer(options), { accept, cacheSize, failFast })
+}
+
+/**
+ * The same from the environment: `OKTA_ISSUER`, `OKTA_AUDIENCE`, `SERVER_URL`, `REQUIRED_SCOPES` and the others.
+ *
+ * **Details**
+ *
+ * Options in code stand in for what has no variable, and for variables that are not set.
+ */
+export function layerConfig(
+  options?: Partial<OktaOptions> & LazyStart
+): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
+export function layerConfig(
+  options: Partial<OktaOptions> & StartOptions
+): Layer.Layer<Services, StartError, HttpClient.HttpClient>
+export function layerConfig({ accept, cacheSize, failFast, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+  return from(Environment.layerConfig(options), { accept, cacheSize, failFast })
+}
+
+/**
+ * What clients look for besides your own routes: the resource metadata (RFC 9728), and the challenge on the protected
+ * paths for any method.
+ */
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier> = Layer.mergeAll(
+  ResourceMetadata.routes,
+  protectedPaths
+)
+
+/** `/healthz` and `/readyz`. */
+export const health: Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks> = Health.routes

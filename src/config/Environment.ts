@@ -1,0 +1,76 @@
+import { Config, Effect, Layer, Option, Redacted } from "effect"
+import { InvalidConfiguration } from "./InvalidConfiguration.ts"
+import { decode, OktaConfig, type OktaOptions } from "./OktaConfig.ts"
+
+/** The environment variable of each setting that has one. */
+export const variables = {
+  mode: "OKTA_MODE",
+  issuer: "OKTA_ISSUER",
+  audience: "OKTA_AUDIENCE",
+  clientId: "OKTA_CLIENT_ID",
+  clientSecret: "OKTA_CLIENT_SECRET",
+  clientKey: "OKTA_CLIENT_KEY",
+  redirectUris: "OKTA_REDIRECT_URIS",
+  scopes: "OKTA_SCOPES",
+  serverUrl: "SERVER_URL",
+  requiredScopes: "REQUIRED_SCOPES",
+  signingKeys: "SIGNING_KEYS",
+  encryptionSecret: "ENCRYPTION_SECRET"
+} as const
+
+const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
+
+const text = (name: string) =>
+  Config.String(name).pipe(
+    Config.map((value) => value.trim()),
+    Config.option,
+    Config.map(Option.filter((value) => value !== "")),
+    Config.map(Option.getOrUndefined)
+  )
+
+const secret = (name: string) =>
+  text(name).pipe(Config.map((value) => value === undefined ? undefined : Redacted.make(value)))
+
+const commaList = (name: string) => text(name).pipe(Config.map((value) => value?.split(",").map((item) => item.trim())))
+
+const spaceList = (name: string) => text(name).pipe(Config.map((value) => value?.split(/[\s,]+/)))
+
+const environment = Config.all({
+  mode: text(variables.mode),
+  issuer: text(variables.issuer),
+  audience: commaList(variables.audience),
+  clientId: text(variables.clientId),
+  clientSecret: secret(variables.clientSecret),
+  clientKey: secret(variables.clientKey),
+  redirectUris: commaList(variables.redirectUris),
+  scopes: spaceList(variables.scopes),
+  serverUrl: text(variables.serverUrl),
+  requiredScopes: spaceList(variables.requiredScopes),
+  signingKeys: secret(variables.signingKeys),
+  encryptionSecret: commaList(variables.encryptionSecret).pipe(
+    Config.map((values) => values?.map((value) => Redacted.make(value)))
+  )
+})
+
+/**
+ * The settings of this server, read from the environment through Effect's `Config`.
+ *
+ * `options` holds what has no environment variable, and what to fall back to where the environment is silent.
+ */
+export const layerConfig = (options: Partial<OktaOptions> = {}): Layer.Layer<OktaConfig, InvalidConfiguration> =>
+  Layer.effect(
+    OktaConfig,
+    Effect.gen(function*() {
+      const read = yield* environment
+      const given = Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
+      return yield* Effect.fromResult(decode({ ...options, ...given }, nameOf))
+    }).pipe(
+      Effect.catchTag(
+        "ConfigError",
+        (error) =>
+          new InvalidConfiguration({
+            problems: [{ field: "environment", message: `cannot be read. ${error.message}` }]
+          })
+      )
+    )
+  )

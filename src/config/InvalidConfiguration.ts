@@ -1,0 +1,28 @@
+import { Schema } from "effect"
+
+/** One mistake in the settings, for a person to act on. */
+export const ConfigurationProblem = Schema.Struct({
+  /** The option, or the environment variable it was read from. */
+  field: Schema.String,
+  /** What was given, absent when nothing was; secrets read `<redacted>`. */
+  value: Schema.optionalKey(Schema.String),
+  /** What is wrong and how to mend it. */
+  message: Schema.String
+})
+
+/** One mistake in the settings. */
+export type ConfigurationProblem = typeof ConfigurationProblem.Type
+
+/** The settings cannot be used; every mistake in them is listed. */
+export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguration>()("InvalidConfiguration", {
+  problems: Schema.Array(ConfigurationProblem)
+}) {
+  override get message() {
+    const lines = this.problems.map(({ field, message, value }) =>
+      value === undefined ? `  ${field} ${message}` : `  ${field} (${value}) ${message}`
+    )
+    return `There ${lines.length === 1 ? "is a mistake" : `are ${lines.length} mistakes`} in the settings:\n${
+      lines.join("\n")
+    }`
+  }
+}

@@ -1,0 +1,178 @@
+import { Context, type Duration, Effect, Formatter, Layer, type Redacted, Result, Schema, SchemaIssue } from "effect"
+import type { Algorithm } from "./Algorithm.ts"
+import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
+import { withoutUserinfo } from "./PublicUrl.ts"
+import { Native, Proxy, type Settings } from "./Settings.ts"
+
+export { Native, Proxy, Scope, Settings } from "./Settings.ts"
+
+/** `Duration.seconds(30)`, `"30 seconds"`, or a number of milliseconds. */
+export type LengthOfTime = Duration.Duration | `${number} ${Duration.Unit}` | number
+
+/** What the developer gives; everything but `issuer` has a default or depends on the mode. */
+export interface OktaOptions {
+  /** Only needed to insist: client credentials mean `proxy`, their absence `native`. */
+  readonly mode?: "native" | "proxy" | undefined
+  /** Okta's authorization server, byte for byte as Okta shows it: `https://acme.okta.com/oauth2/default`. */
+  readonly issuer: string
+  /** The `aud` that a token must carry, one or several; required in native mode. */
+  readonly audience?: string | ReadonlyArray<string> | undefined
+  /** This server's public base URL, from which every URL told to a client is made. Without it there is no metadata. */
+  readonly serverUrl?: string | undefined
+  /** Paths under `serverUrl` that clients know as resources of their own, such as `/mcp` (RFC 9728 section 3.1). */
+  readonly protectedPaths?: string | ReadonlyArray<string> | undefined
+  /** A name for people, in the resource metadata. */
+  readonly resourceName?: string | undefined
+  /** Browser origins that may call guarded routes; by default any, and loopback ones only on a loopback server. */
+  readonly allowedOrigins?: string | ReadonlyArray<string> | undefined
+  /** Longest token looked at, in characters (8192). */
+  readonly maxTokenLength?: number | undefined
+  /** Scopes that every guarded route demands. */
+  readonly requiredScopes?: string | ReadonlyArray<string> | undefined
+  /** Scopes named in the resource metadata; by default the required ones. */
+  readonly scopesSupported?: string | ReadonlyArray<string> | undefined
+  /** Signature algorithms accepted (`RS256`); never symmetric ones. */
+  readonly algorithms?: Algorithm | ReadonlyArray<Algorithm> | undefined
+  /** How far Okta's clock and ours may be apart (30 seconds). */
+  readonly clockTolerance?: LengthOfTime | undefined
+  /** Longest time between a token's `iat` and `exp` (24 hours). */
+  readonly maxTokenLifetime?: LengthOfTime | undefined
+  /** Okta client ids (`cid`) whose tokens are accepted; by default all. */
+  readonly allowedClients?: string | ReadonlyArray<string> | undefined
+  /** Accept endpoints on another origin than the issuer's (false). */
+  readonly foreignEndpoints?: boolean | undefined
+  /** Proxy mode: our own client at Okta. */
+  readonly clientId?: string | undefined
+  /** Proxy mode: its secret. */
+  readonly clientSecret?: Redacted.Redacted<string> | undefined
+  /** Proxy mode: its private JWK as JSON, for `private_key_jwt` in place of a secret. */
+  readonly clientKey?: Redacted.Redacted<string> | undefined
+  /** Proxy mode: further redirect URIs that clients may use. */
+  readonly redirectUris?: string | ReadonlyArray<string> | undefined
+  /** Proxy mode: scopes asked of Okta. */
+  readonly scopes?: string | ReadonlyArray<string> | undefined
+  /** Proxy mode: a JWK Set of private keys as JSON; the first signs, all verify. */
+  readonly signingKeys?: Redacted.Redacted<string> | undefined
+  /** Proxy mode: 32 bytes or more; of several, the first seals and all open. */
+  readonly encryptionSecret?: Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>> | undefined
+  /** Proxy mode: hand Okta's access token to the client in place of ours. */
+  readonly passThrough?: boolean | undefined
+}
+
+const credentials = ["clientId", "clientSecret", "clientKey"] as const
+
+/** Settings of which several may be given; one alone needs no list. */
+const lists: ReadonlyArray<string> = [
+  "audience",
+  "protectedPaths",
+  "allowedOrigins",
+  "requiredScopes",
+  "scopesSupported",
+  "algorithms",
+  "allowedClients",
+  "redirectUris",
+  "scopes",
+  "encryptionSecret"
+] satisfies ReadonlyArray<keyof OktaOptions>
+
+const decodeNative = Schema.decodeUnknownResult(Native, { errors: "all", onExcessProperty: "error" })
+const decodeProxy = Schema.decodeUnknownResult(Proxy, { errors: "all", onExcessProperty: "error" })
+const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** A value as a person may see it, in one line. */
+const shown = (field: string, value: unknown): string => {
+  if (/secret|key/i.test(field)) return "<redacted>"
+  const text = typeof value === "string" && value !== "" && !/^\s|\s$|\p{Cc}/u.test(value)
+    ? value
+    : Formatter.format(value)
+  return withoutUserinfo(text.length > 200 ? `${text.slice(0, 200)}…` : text)
+}
+
+/**
+ * Checks the options and fills in the defaults, or lists every mistake at once.
+ *
+ * `nameOf` gives the name under which a person knows a field, such as its environment variable.
+ */
+export const decode = (
+  options: { readonly [Field in keyof OktaOptions]?: unknown },
+  nameOf: (field: string) => string = (field) => field
+): Result.Result<Settings, InvalidConfiguration> => {
+  const { mode: insisted, ...fields } = options
+  const given: Record<string, unknown> = Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined).map((
+      [field, value]
+    ) => [field, lists.includes(field) && !Array.isArray(value) ? [value] : value])
+  )
+  const problems: Array<ConfigurationProblem> = []
+  const report = (field: string, message: string, value?: unknown) => {
+    problems.push({ field: nameOf(field), ...(value === undefined ? {} : { value: shown(field, value) }), message })
+  }
+  const missing = (field: string, message: string) => {
+    if (given[field] === undefined) report(field, `is missing. ${message}`)
+  }
+
+  const present = credentials.filter((field) => given[field] !== undefined)
+  const mode = insisted === "proxy" || present.length > 0 && insisted !== "native" ? "proxy" : "native"
+  if (insisted !== undefined && insisted !== "native" && insisted !== "proxy") {
+    report("mode", "is neither native nor proxy. Remove it: the mode follows from the other settings.", insisted)
+  }
+  missing("issuer", "Give the issuer of your Okta authorization server, such as https://acme.okta.com/oauth2/default")
+  if (mode === "native" && present.length > 0) {
+    report(
+      "mode",
+      `contradicts ${present.map(nameOf).join(" and ")}, which ${present.length > 1 ? "mean" : "means"} proxy. ` +
+        "Remove one or the other.",
+      insisted
+    )
+  }
+  if (mode === "native" || given["passThrough"] === true) {
+    missing("audience", "Give the audience of your Okta authorization server, such as api://default")
+  }
+  if (mode === "proxy") {
+    missing("serverUrl", "Give the public URL of this server, such as https://mcp.example.com")
+    missing("clientId", "Give the client id of the web application that you made for this server in Okta.")
+    if (given["clientKey"] === undefined) {
+      missing("clientSecret", `Give the client's secret, or its private key in ${nameOf("clientKey")}.`)
+    } else if (given["clientSecret"] !== undefined) {
+      report("clientKey", `is given beside ${nameOf("clientSecret")}. Remove one of them.`, given["clientKey"])
+    }
+  }
+
+  if (mode === "native") {
+    for (const field of Object.keys(given).filter((field) => field in Proxy.fields && !(field in Native.fields))) {
+      if (present.length === 0) {
+        report(
+          field,
+          `is a setting of proxy mode. Give ${nameOf("clientId")} and ${nameOf("clientSecret")} too, or remove it.`
+        )
+      }
+      delete given[field]
+    }
+  }
+  const decoded: Result.Result<Settings, Schema.SchemaError> = mode === "native"
+    ? decodeNative({ ...given, mode })
+    : decodeProxy({ ...given, mode })
+  if (Result.isFailure(decoded)) {
+    for (const { message, path } of standardIssues(decoded.failure.issue).issues) {
+      const [field, index] = path ?? []
+      if (typeof field !== "string" || given[field] === undefined) continue
+      const value = given[field]
+      if (!(field in Proxy.fields)) report(field, "is not a setting. Look for a slip in its name.")
+      else report(field, message, Array.isArray(value) && typeof index === "number" ? value[index] : value)
+    }
+  }
+  return Result.isSuccess(decoded) && problems.length === 0
+    ? Result.succeed(decoded.success)
+    : Result.fail(new InvalidConfiguration({ problems }))
+}
+
+/**
+ * The settings of this server.
+ *
+ * @see {@link OktaOptions} for what each means.
+ */
+export class OktaConfig extends Context.Service<OktaConfig, Settings>()("effect-okta/config/OktaConfig") {
+  /** From options in code; fails with every mistake in them at once. */
+  static readonly layer = (options: OktaOptions): Layer.Layer<OktaConfig, InvalidConfiguration> =>
+    Layer.effect(OktaConfig, Effect.suspend(() => Effect.fromResult(decode(options))))
+}

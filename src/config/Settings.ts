@@ -1,0 +1,156 @@
+import { Duration, Effect, Predicate, Redacted, Result, Schema, SchemaTransformation } from "effect"
+import { algorithms } from "./Algorithm.ts"
+import { issuerMistakes } from "./IssuerUrl.ts"
+import { isPlainPath, serverUrlMistakes } from "./PublicUrl.ts"
+
+// Every message continues a sentence that begins with the name of the setting: what is wrong, and how to mend it.
+
+const Text = Schema.String.annotate({ message: "is not text. Give a string." })
+
+const Issuer = Text.check(Schema.makeFilter(issuerMistakes))
+
+const ServerUrl = Text.check(Schema.makeFilter(serverUrlMistakes))
+
+const Origin = Text.check(
+  Schema.makeFilter((origin: string) =>
+    URL.canParse(origin) && new URL(origin).origin === origin ||
+    "is not an origin. Write scheme, host and port only, such as https://app.example.com; leave it out for any origin."
+  )
+)
+
+const Path = Text.check(
+  Schema.makeFilter((path: string) =>
+    isPlainPath(path) || "is not a plain path. Write it like /mcp, with no slash at its end."
+  )
+)
+
+/** RFC 6749 section 3.3: printable ASCII without space, quotation mark and backslash. */
+export const Scope = Text.check(Schema.makeFilter((scope: string) =>
+  /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(scope) ||
+  "is not a scope. Give a list of names without spaces, quotation marks and backslashes."
+))
+
+const Named = Text.check(Schema.makeFilter((text: string) =>
+  text.trim() === ""
+    ? "is empty. Give a value."
+    : text.trim() === text || `has spaces around it. Use ${text.trim()}`
+))
+
+const Count = Schema.Number.annotate({ message: "is not a number. Give one between 256 and 65536." }).check(
+  Schema.makeFilter((count: number) =>
+    Number.isInteger(count) && count >= 256 && count <= 65_536 ||
+    "is not a usable number of characters. Give a whole number between 256 and 65536."
+  )
+)
+
+const Toggle = Schema.Boolean.annotate({ message: "is neither true nor false. Give one of them." })
+
+const Length = Schema.Union([
+  Schema.Duration,
+  Schema.DurationFromString,
+  Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
+])
+
+const readLength = Schema.decodeUnknownResult(Length)
+
+/** Says one thing where the union would say one for each of its members. */
+const lengthOfTime = (example: string, isUsable: (duration: Duration.Duration) => boolean) =>
+  Schema.declare((input: unknown): input is typeof Length.Encoded => {
+    const read = readLength(input)
+    return Result.isSuccess(read) && Duration.isFinite(read.success) && isUsable(read.success)
+  }).annotate({ message: `is not a usable length of time. Give one such as "${example}".` })
+    .pipe(Schema.decodeTo(Length))
+
+const Secret = Schema.Redacted(Schema.String).annotate({ message: "is readable. Wrap it with Redacted.make." }).check(
+  Schema.makeFilter((secret: Redacted.Redacted<string>) =>
+    typeof Redacted.value(secret) === "string" && Redacted.value(secret).trim() !== "" || "is empty. Give the secret."
+  )
+)
+
+const StrongSecret = Secret.check(
+  Schema.makeFilter((secret: Redacted.Redacted<string>) =>
+    new TextEncoder().encode(Redacted.value(secret)).length >= 32 ||
+    "is shorter than 32 bytes. Make one with: openssl rand -base64 32"
+  )
+)
+
+const json = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
+
+const PrivateKey = Secret.check(
+  Schema.makeFilter((key: Redacted.Redacted<string>) =>
+    Result.match(json(Redacted.value(key)), {
+      onFailure: () => false,
+      onSuccess: (jwk) => typeof jwk["d"] === "string" && typeof jwk["kty"] === "string" && jwk["kty"] !== "oct"
+    }) || "is not a private key. Give a private JWK as JSON, with its member d."
+  )
+)
+
+const KeyRing = Secret.check(
+  Schema.makeFilter((ring: Redacted.Redacted<string>) =>
+    Result.match(json(Redacted.value(ring)), {
+      onFailure: () => false,
+      onSuccess: (jwks) => Array.isArray(jwks["keys"]) && jwks["keys"].length > 0
+    }) || "is not a key ring. Give a JWK Set of private keys as JSON."
+  )
+)
+
+const someOf = <S extends Schema.Constraint>(item: S) =>
+  Schema.Array(item).check(Schema.makeFilter((values) => values.length > 0 || "is empty. Give at least one."))
+
+const anyOf = <S extends Schema.Constraint>(item: S) =>
+  Schema.Array(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
+
+const Shared = {
+  issuer: Issuer,
+  protectedPaths: anyOf(Path),
+  resourceName: Schema.optionalKey(Named),
+  allowedOrigins: Schema.optionalKey(Schema.Array(Origin)),
+  maxTokenLength: Count.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(8192))),
+  requiredScopes: anyOf(Scope),
+  scopesSupported: anyOf(Scope),
+  algorithms: someOf(
+    Schema.Literals(algorithms).annotate({
+      message: `is not an algorithm that can be accepted. Choose among ${algorithms.join(", ")}.`
+    })
+  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(["RS256"] as const))),
+  clockTolerance: lengthOfTime("30 seconds", Predicate.not(Duration.isNegative)).pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.seconds(30)))
+  ),
+  maxTokenLifetime: lengthOfTime("24 hours", Duration.isPositive).pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.hours(24)))
+  ),
+  allowedClients: Schema.optionalKey(someOf(Named)),
+  foreignEndpoints: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+}
+
+/** Settings of a server whose clients sign in with Okta themselves. */
+export const Native = Schema.Struct({
+  mode: Schema.Literal("native"),
+  ...Shared,
+  audience: someOf(Named),
+  serverUrl: Schema.optionalKey(ServerUrl)
+})
+
+/** Settings of a server that signs people in at Okta for its clients. */
+export const Proxy = Schema.Struct({
+  mode: Schema.Literal("proxy"),
+  ...Shared,
+  audience: Schema.optionalKey(someOf(Named)),
+  serverUrl: ServerUrl,
+  clientId: Named,
+  clientSecret: Schema.optionalKey(Secret),
+  clientKey: Schema.optionalKey(PrivateKey),
+  redirectUris: anyOf(Named),
+  scopes: Schema.Array(Scope).pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(["openid", "profile", "email", "offline_access"]))
+  ),
+  signingKeys: Schema.optionalKey(KeyRing),
+  encryptionSecret: Schema.optionalKey(someOf(StrongSecret)),
+  passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+})
+
+/** The settings, checked; `mode` tells the two kinds apart. */
+export const Settings = Schema.Union([Native, Proxy])
+
+/** The settings, checked; `mode` tells the two kinds apart. */
+export type Settings = typeof Settings.Type

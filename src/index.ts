@@ -1,0 +1,34 @@
+export { type Algorithm } from "./config/Algorithm.ts"
+export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
+export { type IssuerKind, issuerKind } from "./config/IssuerUrl.ts"
+export { OktaConfig, type OktaOptions, Settings } from "./config/OktaConfig.ts"
+export * as OktaAuth from "./OktaAuth.ts"
+export { Discovery } from "./provider/Discovery.ts"
+export { type VerificationKey } from "./provider/JsonWebKey.ts"
+export { Jwks } from "./provider/Jwks.ts"
+export { OktaHttp } from "./provider/OktaHttp.ts"
+export { ServerMetadata } from "./provider/ServerMetadata.ts"
+export { EndpointPolicy, OktaSecurity } from "./resource/ApiSecurity.ts"
+export { InsufficientScope, type Policy } from "./resource/Policy.ts"
+export { type AccessTokenClaims } from "./token/AccessTokenClaims.ts"
+export { CurrentPrincipal, Principal, Service, User } from "./token/Principal.ts"
+export { Signature } from "./token/Signature.ts"
+export {
+  ClientNotAllowed,
+  DiscoveryFailed,
+  InvalidAudience,
+  InvalidClaim,
+  InvalidIssuer,
+  InvalidSignature,
+  KeysUnavailable,
+  MalformedToken,
+  TokenError,
+  TokenExpired,
+  TokenNotYetValid,
+  TokenRefused,
+  UnknownKey,
+  UnsupportedAlgorithm,
+  VerificationUnavailable,
+  WrongTokenType
+} from "./token/TokenError.ts"
+export { TokenVerifier, type VerifiedToken, type VerifierOptions } from "./token/TokenVerifier.ts"

@@ -1,0 +1,119 @@
+import { Result, Schema } from "effect"
+import { createPublicKey, type JsonWebKey as NodeJsonWebKey, type KeyObject } from "node:crypto"
+import { type Algorithm, algorithms } from "../config/Algorithm.ts"
+
+/** A public key that may verify tokens. */
+export interface VerificationKey {
+  readonly kid: string
+  readonly key: KeyObject
+  /** The algorithms it may be used with: the one it is published for, or all that fit it. */
+  readonly algorithms: ReadonlyArray<Algorithm>
+}
+
+/** RFC 7517 section 4, as far as it concerns public signing keys. */
+const PublishedKey = Schema.Struct({
+  kty: Schema.Literals(["RSA", "EC", "OKP"]),
+  kid: Schema.NonEmptyString,
+  use: Schema.optionalKey(Schema.String),
+  key_ops: Schema.optionalKey(Schema.Array(Schema.String)),
+  alg: Schema.optionalKey(Schema.String),
+  n: Schema.optionalKey(Schema.String),
+  e: Schema.optionalKey(Schema.String),
+  crv: Schema.optionalKey(Schema.String),
+  x: Schema.optionalKey(Schema.String),
+  y: Schema.optionalKey(Schema.String),
+  d: Schema.optionalKey(Schema.Unknown)
+})
+
+const decode = Schema.decodeUnknownResult(PublishedKey)
+
+const fitting: ReadonlyMap<string, ReadonlyArray<Algorithm>> = new Map([
+  ["RSA", ["RS256", "PS256", "PS384", "PS512"]],
+  ["EC P-256", ["ES256"]],
+  ["EC P-384", ["ES384"]],
+  ["EC P-521", ["ES512"]],
+  ["OKP Ed25519", ["EdDSA", "Ed25519"]]
+])
+
+/**
+ * The key in an entry of a JWK Set, or the reason why it is not admitted: only public signing keys of sufficient
+ * strength are (RFC 7518 section 3.3, RFC 8725 section 3.5).
+ */
+export const admit = (jwk: unknown): Result.Result<VerificationKey, string> => {
+  const decoded = decode(jwk)
+  if (Result.isFailure(decoded)) return Result.fail(`is not an asymmetric key with a kid`)
+  const { alg, crv, d, e, key_ops, kid, kty, n, use, x, y } = decoded.success
+  if (d !== undefined) return Result.fail("is a private key")
+  if (use !== undefined && use !== "sig") return Result.fail(`is for use ${JSON.stringify(use)}`)
+  if (key_ops !== undefined && !key_ops.includes("verify")) return Result.fail("is not for verifying")
+
+  const fits = fitting.get(kty === "RSA" ? kty : `${kty} ${crv}`)
+  if (fits === undefined) return Result.fail(`has the unsupported curve ${JSON.stringify(crv)}`)
+  const allowed = alg === undefined ? fits : fits.filter((algorithm) => algorithm === alg)
+  if (allowed.length === 0) return Result.fail(`is for the algorithm ${JSON.stringify(alg)}, which does not fit it`)
+
+  // Only public members reach the import, so that nothing else in the entry has an effect.
+  const members = { kty, n, e, crv, x, y }
+  const imported = Result.try({
+    try: () => createPublicKey({ key: definedOnly(members), format: "jwk" }),
+    catch: () => "has parameters that are no key"
+  })
+  return Result.flatMap(imported, (key) => {
+    const weakness = kty === "RSA" ? rsaWeakness(key) : undefined
+    return weakness === undefined ? Result.succeed({ kid, key, algorithms: allowed }) : Result.fail(weakness)
+  })
+}
+
+const rsaWeakness = (key: KeyObject): string | undefined => {
+  const { modulusLength, publicExponent } = key.asymmetricKeyDetails ?? {}
+  if (modulusLength === undefined || modulusLength < 2048) return `has only ${modulusLength} bits`
+  if (publicExponent === undefined || publicExponent < 65537n || publicExponent % 2n === 0n) {
+    return `has the exponent ${publicExponent}`
+  }
+  return undefined
+}
+
+const definedOnly = (members: { readonly [name: string]: string | undefined }): NodeJsonWebKey =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined))
+
+const JwkSet = Schema.Struct({ keys: Schema.Array(Schema.Unknown) })
+const decodeSet = Schema.decodeUnknownResult(JwkSet)
+
+/** The keys of a JWK Set by their `kid`, and the reasons why some of its entries are passed over. */
+export interface KeySet {
+  readonly keys: ReadonlyMap<string, VerificationKey>
+  readonly skipped: ReadonlyArray<string>
+}
+
+/**
+ * Reads a JWK Set (RFC 7517 section 5). An unusable entry is passed over, never fatal; a set without any usable key is
+ * no set. Two different keys of one `kid` are both passed over, since a token cannot say which it means.
+ */
+export const readKeySet = (document: unknown): Result.Result<KeySet, string> => {
+  const decoded = decodeSet(document)
+  if (Result.isFailure(decoded)) return Result.fail("is not a JWK Set")
+  const keys = new Map<string, VerificationKey>()
+  const ambiguous = new Set<string>()
+  const skipped: Array<string> = []
+  decoded.success.keys.forEach((entry, index) => {
+    const admitted = admit(entry)
+    if (Result.isFailure(admitted)) {
+      skipped.push(`key ${index + 1} ${admitted.failure}`)
+      return
+    }
+    const key = admitted.success
+    const twin = keys.get(key.kid)
+    if (twin !== undefined && !twin.key.equals(key.key)) ambiguous.add(key.kid)
+    else if (twin === undefined) keys.set(key.kid, key)
+  })
+  for (const kid of ambiguous) {
+    keys.delete(kid)
+    skipped.push(`the kid ${JSON.stringify(kid)} stands for several keys`)
+  }
+  return keys.size === 0
+    ? Result.fail(`holds no usable key${skipped.length === 0 ? "" : ` (${skipped.join("; ")})`}`)
+    : Result.succeed({ keys, skipped })
+}
+
+/** Whether a name is one of the algorithms that may be accepted at all. */
+export const isAlgorithm = (name: unknown): name is Algorithm => algorithms.some((algorithm) => algorithm === name)

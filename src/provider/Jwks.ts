@@ -1,0 +1,175 @@
+import { Clock, Context, Effect, Layer, Metric, Result, Schema } from "effect"
+import { OktaConfig } from "../config/OktaConfig.ts"
+import { keyFetches, keySetAge } from "../observe/Telemetry.ts"
+import { Discovery, type DiscoveryFailed } from "./Discovery.ts"
+import * as FreshValue from "./FreshValue.ts"
+import { type KeySet, readKeySet, type VerificationKey } from "./JsonWebKey.ts"
+import { OktaHttp } from "./OktaHttp.ts"
+
+/** The issuer's keys could not be had, so that nothing can be said about a token. */
+export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()("KeysUnavailable", {
+  issuer: Schema.String,
+  reason: Schema.String,
+  /** Time that Okta asked us to wait, in milliseconds. */
+  retryAfter: Schema.optionalKey(Schema.Number)
+}) {
+  override get message() {
+    return `The keys of ${this.issuer} are not available: ${this.reason}. Tokens can be verified again as soon as Okta ` +
+      `answers; check that this server can reach it.`
+  }
+}
+
+/** The token names a key that the issuer does not publish. */
+export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
+  issuer: Schema.String,
+  kid: Schema.String,
+  known: Schema.Array(Schema.String),
+  /** Who the token says issued it; nothing proves that. */
+  claimedIssuer: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const origin = this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
+      ? "It comes from another authorization server, or its key has been withdrawn: sign in again."
+      : `It says that it comes from ${JSON.stringify(this.claimedIssuer)}: sign in at the configured issuer, or ` +
+        "configure the other one. (The access tokens of an Okta org server cannot be verified by anybody but Okta.)"
+    return `The token is signed with the key ${
+      JSON.stringify(this.kid)
+    }, which ${this.issuer} does not publish. ${origin}`
+  }
+}
+
+const maxBytes = 256 * 1024
+const lifetime = { default: 5 * 60_000, shortest: 60_000, longest: 60 * 60_000 }
+const refetchInterval = 10_000
+
+interface FetchedKeys extends KeySet {
+  readonly lifetime: number
+  readonly clockSkew: number | undefined
+}
+
+/**
+ * The issuer's public keys, kept fresh.
+ *
+ * **Details**
+ *
+ * A set is used for 5 minutes, or for what Okta's `Cache-Control` says between 1 minute and 1 hour, and then replaced in
+ * the background. While Okta is unavailable the last good set serves for up to 24 hours. A key that a healthy answer
+ * lacks is gone at once.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7517.html#section-5
+ */
+export class Jwks extends Context.Service<Jwks, {
+  /**
+   * The key for a `kid`. An unknown one causes at most one fetch in 10 seconds, shared by all who wait; nobody waits
+   * longer than 3 seconds.
+   */
+  readonly key: (kid: string) => Effect.Effect<VerificationKey, UnknownKey | KeysUnavailable | DiscoveryFailed>
+  /** The key for a `kid`, when it is held already. */
+  readonly peek: (kid: string) => VerificationKey | undefined
+  /** Whether a key once given is still one of the issuer's. */
+  readonly holds: (key: VerificationKey) => boolean
+  /** Waits until keys are held, at most 3 seconds. */
+  readonly ready: Effect.Effect<void, KeysUnavailable | DiscoveryFailed>
+  /** Whether keys are held now. */
+  readonly usable: Effect.Effect<boolean>
+  /** Fetches the keys now, for operators. */
+  readonly reload: Effect.Effect<void, KeysUnavailable | DiscoveryFailed>
+  /** Okta's clock minus ours, in milliseconds, as of the last fetch. */
+  readonly clockSkew: () => number | undefined
+}>()("effect-okta/provider/Jwks") {
+  static readonly layer: Layer.Layer<Jwks, never, OktaConfig | Discovery | OktaHttp> = Layer.effect(
+    Jwks,
+    Effect.gen(function*() {
+      const { issuer } = yield* OktaConfig
+      const discovery = yield* Discovery
+      const http = yield* OktaHttp
+      const clock = yield* Clock.Clock
+      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+      const unavailable = (reason: string, retryAfter?: number) =>
+        new KeysUnavailable({ issuer, reason, ...(retryAfter === undefined ? {} : { retryAfter }) })
+
+      let current: FetchedKeys | undefined
+      let refetchedAt = -Infinity
+
+      const fetchFrom = Effect.fnUntraced(function*(uri: string) {
+        const document = yield* http.getJson(uri, { maxBytes }).pipe(
+          Effect.catchTag("FetchFailed", (error) => Effect.fail(unavailable(error.reason, error.retryAfter)))
+        )
+        const set = yield* Effect.fromResult(
+          Result.mapError(readKeySet(document.json), (problem) => unavailable(`${uri} ${problem}`))
+        )
+        if (set.skipped.length > 0) yield* Effect.logDebug(`Some keys of ${issuer} are not used`, set.skipped)
+        return {
+          keys: sameObjects(set.keys, current?.keys),
+          skipped: set.skipped,
+          lifetime: Math.min(Math.max(document.maxAge ?? lifetime.default, lifetime.shortest), lifetime.longest),
+          clockSkew: document.clockSkew
+        }
+      })
+
+      const fetch = Effect.flatMap(discovery.metadata, ({ jwks_uri }) =>
+        fetchFrom(jwks_uri).pipe(
+          Effect.onExit((exit) =>
+            Metric.update(Metric.withAttributes(keyFetches, { outcome: exit._tag.toLowerCase() }), 1)
+          ),
+          Effect.withSpan("effect-okta.keys", { attributes: { issuer } })
+        ))
+
+      const keySet = yield* FreshValue.make<FetchedKeys, KeysUnavailable | DiscoveryFailed>({
+        name: `key set of ${issuer}`,
+        fetch,
+        lifetime: (set) => set.lifetime,
+        retryAfter: (error) => error.retryAfter,
+        inherited: (error) => error._tag === "DiscoveryFailed",
+        failed: unavailable,
+        onChange: (set) => {
+          current = set
+        }
+      })
+      const reportAge = Effect.suspend(() => Metric.update(keySetAge, Math.round((keySet.age() ?? 0) / 1000)))
+      yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 minute"), reportAge)))
+
+      const find = (kid: string, set: FetchedKeys) => {
+        const key = set.keys.get(kid)
+        return key === undefined
+          ? Effect.fail(new UnknownKey({ issuer, kid: kid.slice(0, 100), known: [...set.keys.keys()] }))
+          : Effect.succeed(key)
+      }
+
+      const key = (kid: string) =>
+        Effect.suspend(() => {
+          const set = keySet.peek()
+          if (set === undefined) return Effect.flatMap(keySet.get, (set) => find(kid, set))
+          if (set.keys.has(kid)) return find(kid, set)
+          if (!keySet.fetching()) {
+            // While Okta is away nobody can say that a key is unknown.
+            if (keySet.failure() === undefined && now() - refetchedAt < refetchInterval) return find(kid, set)
+            refetchedAt = now()
+          }
+          return Effect.flatMap(keySet.refresh, (set) => find(kid, set))
+        })
+
+      return Jwks.of({
+        key,
+        peek: (kid) => current?.keys.get(kid),
+        holds: (key) => current?.keys.get(key.kid) === key,
+        ready: Effect.asVoid(keySet.get),
+        usable: Effect.sync(() => keySet.peek() !== undefined),
+        reload: Effect.asVoid(keySet.reload),
+        clockSkew: () => current?.clockSkew
+      })
+    })
+  )
+}
+
+/** Keeps the identity of keys that have not changed, by which remembered verdicts know that theirs is still held. */
+const sameObjects = (
+  keys: ReadonlyMap<string, VerificationKey>,
+  previous: ReadonlyMap<string, VerificationKey> | undefined
+): ReadonlyMap<string, VerificationKey> =>
+  new Map(Array.from(keys, ([kid, key]) => {
+    const old = previous?.get(kid)
+    const same = old !== undefined && old.key.equals(key.key) && old.algorithms.join() === key.algorithms.join()
+    return [kid, same ? old : key]
+  }))

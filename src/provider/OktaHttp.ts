@@ -1,0 +1,160 @@
+import { Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+
+/** Longest time for one request, its body included. */
+export const requestDeadline = Duration.seconds(3)
+
+const roundDeadline = Duration.seconds(5)
+const retries = 2
+const longestRetryAfter = 60_000
+
+/** A document of Okta's, read but not yet checked. */
+export interface FetchedDocument {
+  readonly json: unknown
+  /** Time that Okta allows the document to be kept, in milliseconds (`Cache-Control: max-age`). */
+  readonly maxAge: number | undefined
+  /** Okta's clock minus ours in milliseconds (`Date`), as exact as a second allows. */
+  readonly clockSkew: number | undefined
+}
+
+/** A document could not be fetched from Okta. */
+export class FetchFailed extends Schema.TaggedError<FetchFailed>()("FetchFailed", {
+  /** Why, as a sentence that begins with the address. */
+  reason: Schema.String,
+  /** Whether trying again at once may help. */
+  transient: Schema.Boolean,
+  /** HTTP status, when an answer came. */
+  status: Schema.optionalKey(Schema.Int),
+  /** Time that Okta asked us to wait, in milliseconds, one minute at most. */
+  retryAfter: Schema.optionalKey(Schema.Number)
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+const RetryAfter = Schema.FiniteFromString
+const HttpDate = Schema.DateTimeUtcFromString
+const ReadJson = Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))
+
+/**
+ * The one way in which anything is fetched from Okta: bounded in time and size, tried again when that may help, never
+ * redirected.
+ */
+export class OktaHttp extends Context.Service<OktaHttp, {
+  /** The JSON document at `url`; fails when it is not there within 5 seconds or larger than `maxBytes`. */
+  readonly getJson: (url: string, options: { readonly maxBytes: number }) => Effect.Effect<FetchedDocument, FetchFailed>
+}>()("effect-okta/provider/OktaHttp") {
+  static readonly layer: Layer.Layer<OktaHttp, never, HttpClient.HttpClient> = Layer.effect(
+    OktaHttp,
+    Effect.gen(function*() {
+      // The end of an attempt ends its request, so that no answer is waited for that nobody reads.
+      const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+
+      const attempt = (url: string, maxBytes: number) =>
+        client.execute(HttpClientRequest.get(url, { acceptJson: true })).pipe(
+          Effect.mapError((error) => broken(`${url} could not be reached`, error)),
+          Effect.flatMap((response) => read(url, response, maxBytes)),
+          Effect.scoped,
+          Effect.timeoutOrElse({ duration: requestDeadline, orElse: () => tooLate(url, requestDeadline) }),
+          // No trace header of the user's app leaves for Okta, and no redirect is followed by any client.
+          Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+          Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+        )
+
+      return OktaHttp.of({
+        getJson: (url, { maxBytes }) =>
+          attempt(url, maxBytes).pipe(
+            Effect.retry({
+              times: retries,
+              schedule: Schedule.exponential("200 millis").pipe(Schedule.jittered),
+              while: (error) => error.transient && error.retryAfter === undefined
+            }),
+            Effect.timeoutOrElse({ duration: roundDeadline, orElse: () => tooLate(url, roundDeadline) })
+          )
+      })
+    })
+  )
+}
+
+/** Who has kept us waiting once is not asked again at once. */
+const tooLate = (url: string, deadline: Duration.Duration) =>
+  new FetchFailed({ reason: `${url} gave no complete answer within ${Duration.format(deadline)}`, transient: false })
+
+const broken = (what: string, error: { readonly reason: { readonly _tag: string; readonly cause?: unknown } }) => {
+  const detail = innermostMessage("cause" in error.reason ? error.reason.cause : undefined)
+  return new FetchFailed({ reason: `${what}${detail === undefined ? "" : ` (${detail})`}`, transient: true })
+}
+
+/** The message that names the trouble: `fetch` wraps it in one that only says "fetch failed". */
+const innermostMessage = (cause: unknown): string | undefined => {
+  let message: string | undefined
+  for (let error = cause; error instanceof Error; error = error.cause) {
+    if (error.message !== "") message = error.message
+  }
+  return message
+}
+
+const read = Effect.fnUntraced(function*(
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.fn.Return<FetchedDocument, FetchFailed> {
+  const failed = (reason: string, more: { transient?: boolean; retryAfter?: number } = {}) =>
+    new FetchFailed({ reason: `${url} ${reason}`, transient: false, status: response.status, ...more })
+
+  const now = yield* Clock.currentTimeMillis
+  if (response.status !== 200) {
+    if (response.status >= 300 && response.status < 400) return yield* failed("redirects, which is not followed")
+    const retryAfter = yield* askedToWait(response, now)
+    return yield* failed(`answered ${response.status}`, {
+      transient: response.status >= 500,
+      ...(retryAfter === undefined ? {} : { retryAfter })
+    })
+  }
+
+  const chunks: Array<Uint8Array> = []
+  let size = 0
+  yield* Stream.runForEach(response.stream, (chunk) => {
+    size += chunk.length
+    if (size > maxBytes) return failed(`answered with more than ${maxBytes / 1024} KiB`)
+    chunks.push(chunk)
+    return Effect.void
+  }).pipe(Effect.catchTag("HttpClientError", (error) => broken(`${url} broke off its answer`, error)))
+  if (size === 0) return yield* failed("answered with nothing")
+
+  const text = yield* Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)),
+    catch: () => failed("answered with text that is not UTF-8")
+  })
+  const json = yield* Effect.mapError(ReadJson(text), () => failed("answered with something that is not JSON"))
+  const date = yield* Effect.option(Schema.decodeUnknownEffect(HttpDate)(response.headers["date"]))
+  return {
+    json,
+    maxAge: maxAge(response.headers["cache-control"]),
+    clockSkew: date._tag === "Some" ? date.value.epochMilliseconds - now : undefined
+  }
+})
+
+/** `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), or Okta's own `X-Rate-Limit-Reset`. */
+const askedToWait = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse, now: number) {
+  const header = response.headers["retry-after"]
+  const seconds = yield* Effect.option(Schema.decodeUnknownEffect(RetryAfter)(header))
+  const date = yield* Effect.option(Schema.decodeUnknownEffect(HttpDate)(header))
+  const reset = yield* Effect.option(Schema.decodeUnknownEffect(RetryAfter)(response.headers["x-rate-limit-reset"]))
+  const wait = seconds._tag === "Some"
+    ? seconds.value * 1000
+    : date._tag === "Some"
+    ? date.value.epochMilliseconds - now
+    : reset._tag === "Some" && response.status === 429
+    ? reset.value * 1000 - now
+    : undefined
+  return wait === undefined ? undefined : Math.min(Math.max(wait, 0), longestRetryAfter)
+})
+
+const maxAge = (cacheControl: string | undefined): number | undefined => {
+  if (cacheControl === undefined) return undefined
+  if (/(?:^|[\s,])no-(?:cache|store)\b/i.test(cacheControl)) return 0
+  const seconds = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(cacheControl)?.[1]
+  return seconds === undefined ? undefined : Number(seconds) * 1000
+}

@@ -1,0 +1,81 @@
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
+import type { OktaConfig } from "../config/OktaConfig.ts"
+import { CurrentPrincipal } from "../token/Principal.ts"
+import type { TokenVerifier } from "../token/TokenVerifier.ts"
+import * as Authentication from "./Authentication.ts"
+import type { Policy } from "./Policy.ts"
+
+const refusal = <const Codes extends ReadonlyArray<string>>(status: number, identifier: string, codes: Codes) =>
+  Schema.Struct({
+    error: Schema.Literals(codes),
+    error_description: Schema.String
+  }).annotate({ httpApiStatus: status, identifier })
+
+/** 400: credentials are given, but not clearly one token. */
+export const InvalidRequestAnswer = refusal(400, "OktaInvalidRequest", ["invalid_request"])
+
+/** 401: no token, or one that is not accepted. */
+export const UnauthorizedAnswer = Schema.Struct({
+  error: Schema.optionalKey(Schema.Literal("invalid_token")),
+  error_description: Schema.String
+}).annotate({ httpApiStatus: 401, identifier: "OktaUnauthorized" })
+
+/** 403: the token lacks scopes, or the request comes from where it may not. */
+export const ForbiddenAnswer = refusal(403, "OktaForbidden", ["insufficient_scope", "access_denied"])
+
+/** 503: whether the token is good cannot be told at the moment. */
+export const UnavailableAnswer = refusal(503, "OktaUnavailable", ["temporarily_unavailable"])
+
+/** The policy of one endpoint or group, as an annotation. */
+export class EndpointPolicy extends Context.Service<EndpointPolicy, Policy>()("effect-okta/resource/EndpointPolicy") {}
+
+/**
+ * The guard as `HttpApi` security: the scheme shows in OpenAPI, and handlers read `CurrentPrincipal`.
+ *
+ * **Details**
+ *
+ * Annotate an endpoint or a group with `EndpointPolicy` to demand scopes of it.
+ *
+ * @example
+ * ```ts
+ * import { EndpointPolicy, OktaSecurity } from "effect-okta"
+ * import { Schema } from "effect"
+ * import { HttpApi, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+ *
+ * export const Api = HttpApi.make("api").add(
+ *   HttpApiGroup.make("files").add(
+ *     HttpApiEndpoint.get("list", "/files", { success: Schema.Array(Schema.String) })
+ *       .annotate(EndpointPolicy, { scopes: ["files:read"] })
+ *   ).middleware(OktaSecurity)
+ * )
+ * ```
+ */
+export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { provides: CurrentPrincipal }>()(
+  "effect-okta/resource/OktaSecurity",
+  {
+    security: { okta: HttpApiSecurity.bearer.pipe(HttpApiSecurity.annotate(OpenApi.Format, "JWT")) },
+    error: [InvalidRequestAnswer, UnauthorizedAnswer, ForbiddenAnswer, UnavailableAnswer]
+  }
+) {
+  static readonly layer: Layer.Layer<OktaSecurity, never, OktaConfig | TokenVerifier> = Layer.effect(
+    OktaSecurity,
+    Effect.gen(function*() {
+      const { authenticate, scopesOf } = yield* Authentication.make
+      return OktaSecurity.of({
+        okta: (httpEffect, { endpoint, group }) =>
+          Effect.gen(function*() {
+            const request = yield* HttpServerRequest.HttpServerRequest
+            const policy = Context.getOrUndefined(endpoint.annotations, EndpointPolicy) ??
+              Context.getOrUndefined(group.annotations, EndpointPolicy)
+            return yield* authenticate(
+              request,
+              yield* scopesOf(policy),
+              (principal) => Effect.provideService(httpEffect, CurrentPrincipal, principal)
+            )
+          })
+      })
+    })
+  )
+}

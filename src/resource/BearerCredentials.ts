@@ -1,0 +1,50 @@
+import { Predicate } from "effect"
+
+/** What a request brings along to prove itself: a token, nothing that concerns us, or something that is not clear. */
+export type BearerCredentials =
+  | { readonly _tag: "Token"; readonly token: string }
+  | { readonly _tag: "None" }
+  | { readonly _tag: "Malformed"; readonly reason: string }
+
+const none: BearerCredentials = { _tag: "None" }
+const malformed = (reason: string): BearerCredentials => ({ _tag: "Malformed", reason })
+
+/** The parts of a request in which credentials are looked for. */
+export interface CredentialsRequest {
+  readonly url: string
+  readonly headers: { readonly [name: string]: string | undefined }
+  /** The platform's own request; Node's tells header lines apart that `headers` has merged. */
+  readonly source: object
+}
+
+/**
+ * The token in a request: from one `Authorization: Bearer` line (RFC 6750 section 2.1), the scheme in any case, never from
+ * the query or body.
+ */
+export const read = (request: CredentialsRequest): BearerCredentials => {
+  const header = request.headers["authorization"]
+  if (header === undefined) return none
+  if (hasSeveralLines(request.source)) return malformed("more than one Authorization header")
+  if (!/^bearer(?: |$)/i.test(header)) return none
+  let start = 6
+  while (header.charCodeAt(start) === 0x20) start++
+  const token = header.slice(start)
+  if (token === "") return malformed("no token behind Bearer")
+  if (token.includes(" ") || token.includes(",")) return malformed("more than one token behind Bearer")
+  if (request.url.includes("access_token=") && /[?&]access_token=/.test(request.url)) {
+    return malformed("a token in the query besides the one in the header")
+  }
+  return { _tag: "Token", token }
+}
+
+/** Node keeps the first of several `Authorization` lines without a word, so the raw ones are counted. */
+const hasSeveralLines = (source: object): boolean => {
+  if (!Predicate.hasProperty(source, "rawHeaders") || !Array.isArray(source.rawHeaders)) return false
+  const raw: ReadonlyArray<unknown> = source.rawHeaders
+  let lines = 0
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]
+    if (typeof name === "string" && name.length === 13 && name.toLowerCase() === "authorization") lines++
+  }
+  return lines > 1
+}

@@ -1,0 +1,76 @@
+import { Context, Effect, type Layer } from "effect"
+import { HttpRouter, HttpServerError, HttpServerRequest } from "effect/http"
+import { OktaConfig } from "../config/OktaConfig.ts"
+import { CurrentPrincipal } from "../token/Principal.ts"
+import type { TokenVerifier } from "../token/TokenVerifier.ts"
+import * as Authentication from "./Authentication.ts"
+import type { Policy } from "./Policy.ts"
+import { isUnder } from "./ResourceMetadata.ts"
+
+/** Middleware that lets in only requests with a valid token, and tells their handlers who is calling. */
+export type Guard = HttpRouter.Middleware<{
+  provides: CurrentPrincipal
+  handles: never
+  error: never
+  requires: never
+  layerError: never
+  layerRequires: OktaConfig | TokenVerifier
+}>
+
+/**
+ * Guards the routes to which its layer is provided.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6750.html
+ * @example
+ * ```ts
+ * import { CurrentPrincipal, OktaAuth } from "effect-okta"
+ * import { Effect, Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ *
+ * export const Whoami = HttpRouter.add(
+ *   "GET",
+ *   "/whoami",
+ *   Effect.flatMap(CurrentPrincipal, (principal) => HttpServerResponse.json(principal))
+ * ).pipe(Layer.provide(OktaAuth.guard({ scopes: ["profile"] }).layer))
+ * ```
+ */
+export const guard = (policy?: Policy): Guard =>
+  HttpRouter.middleware<{ provides: CurrentPrincipal }>()(
+    Effect.gen(function*() {
+      const { authenticate, scopesOf } = yield* Authentication.make
+      const scopes = yield* scopesOf(policy)
+      return (httpEffect) =>
+        Effect.withFiber((fiber) =>
+          authenticate(
+            Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest),
+            scopes,
+            (principal) => Effect.provideService(httpEffect, CurrentPrincipal, principal)
+          )
+        )
+    })
+  )
+
+/**
+ * Answers for the protected paths what no route answers: a request with another method gets the challenge that clients
+ * look for, and a browser's preflight passes.
+ */
+export const protectedPaths: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier> = HttpRouter
+  .middleware(
+    Effect.gen(function*() {
+      const { protectedPaths } = yield* OktaConfig
+      const { authenticate, scopesOf } = yield* Authentication.make
+      const scopes = yield* scopesOf(undefined)
+      return (httpEffect) =>
+        Effect.catch(httpEffect, (error) =>
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+            const path = request.url.split("?", 1)[0] ?? "/"
+            return isRouteNotFound(error) && protectedPaths.some((protectedPath) => isUnder(path, protectedPath))
+              ? authenticate(request, scopes, () => Effect.fail(error))
+              : Effect.fail(error)
+          }))
+    }),
+    { global: true }
+  )
+
+const isRouteNotFound = (error: unknown): boolean =>
+  HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"

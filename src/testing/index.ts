@@ -1,0 +1,1 @@
+export { type Defect, OktaTest, type OktaTestOptions, type Outage, type TokenOptions } from "./OktaTest.ts"

@@ -1,0 +1,66 @@
+import { Schema } from "effect"
+import type { Principal } from "./Principal.ts"
+
+/**
+ * The claims that a token must have, and those of Okta's own whose types are relied on.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9068.html#section-2.2
+ * @see https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/#access-token-payload
+ */
+export const RequiredClaims = Schema.Struct({
+  iss: Schema.String,
+  aud: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+  sub: Schema.NonEmptyString,
+  exp: Schema.Int,
+  iat: Schema.Int,
+  nbf: Schema.optionalKey(Schema.Int),
+  jti: Schema.optionalKey(Schema.String),
+  cid: Schema.optionalKey(Schema.String),
+  client_id: Schema.optionalKey(Schema.String),
+  uid: Schema.optionalKey(Schema.String)
+})
+
+/** The claims of a verified token: the required ones, typed, and whatever else Okta put in. */
+export type AccessTokenClaims = typeof RequiredClaims.Type & { readonly [claim: string]: unknown }
+
+/** Whether claims have the required ones, each of its type. */
+export const isAccessTokenClaims: (claims: { readonly [claim: string]: unknown }) => claims is AccessTokenClaims =
+  Schema
+    .is(RequiredClaims)
+
+/** The client to which the token was issued: `cid` in Okta's tokens, `client_id` in RFC 9068 ones. */
+export const clientOf = (claims: AccessTokenClaims): string | undefined => claims.cid ?? claims.client_id
+
+/**
+ * Scopes from Okta's array `scp`, or from `scope` split on single spaces (RFC 6749 section 3.3). Anything else grants
+ * nothing.
+ */
+export const scopesOf = ({ scope, scp }: AccessTokenClaims): ReadonlyArray<string> => {
+  if (scp !== undefined) return strings(scp)
+  return typeof scope === "string" && scope !== "" ? scope.split(" ").filter((name) => name !== "") : []
+}
+
+/** Who the token speaks for. Claims that an administrator shapes count only when they are of the type expected. */
+export const principalOf = (claims: AccessTokenClaims): Principal => {
+  const clientId = clientOf(claims)
+  const scopes = scopesOf(claims)
+  if (claims.uid === undefined && clientId === claims.sub) return { _tag: "Service", clientId, scopes }
+  const { acr, amr, auth_time, email, groups, preferred_username, sub, uid } = claims
+  return {
+    _tag: "User",
+    subject: sub,
+    ...(uid === undefined ? undefined : { uid }),
+    username: typeof preferred_username === "string" ? preferred_username : sub,
+    ...(typeof email === "string" ? { email } : undefined),
+    groups: strings(groups),
+    scopes,
+    ...(clientId === undefined ? undefined : { clientId }),
+    ...(typeof acr === "string" ? { acr } : undefined),
+    amr: strings(amr),
+    ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined)
+  }
+}
+
+const isString = (value: unknown) => typeof value === "string"
+
+const strings = (value: unknown): ReadonlyArray<string> => Array.isArray(value) && value.every(isString) ? value : []

@@ -1,0 +1,57 @@
+import { Context, Schema } from "effect"
+
+/** A person, acting through a client. */
+export const User = Schema.TaggedStruct("User", {
+  /** `sub`: in an access token of Okta's the person's login, in an ID token the same as `uid`. */
+  subject: Schema.String,
+  /** Okta's own id of the person, which never changes. */
+  uid: Schema.optionalKey(Schema.String),
+  /** The login. */
+  username: Schema.String,
+  email: Schema.optionalKey(Schema.String),
+  /** As far as a `groups` claim is configured in Okta. */
+  groups: Schema.Array(Schema.String),
+  scopes: Schema.Array(Schema.String),
+  /** The client through which the person acts (`cid`). */
+  clientId: Schema.optionalKey(Schema.String),
+  /** How strongly the person signed in (`acr`), where asked for. */
+  acr: Schema.optionalKey(Schema.String),
+  /** By which means the person signed in (`amr`). */
+  amr: Schema.Array(Schema.String),
+  /** When the person signed in, in seconds since 1970. */
+  authTime: Schema.optionalKey(Schema.Number)
+})
+
+/** A person, acting through a client. */
+export type User = typeof User.Type
+
+/** A client acting for itself, by a client-credentials token. */
+export const Service = Schema.TaggedStruct("Service", {
+  clientId: Schema.String,
+  scopes: Schema.Array(Schema.String)
+})
+
+/** A client acting for itself, by a client-credentials token. */
+export type Service = typeof Service.Type
+
+/** Who is calling. */
+export const Principal = Schema.Union([User, Service])
+
+/** Who is calling. */
+export type Principal = typeof Principal.Type
+
+/**
+ * Who is calling, for the handlers of guarded routes.
+ *
+ * @example
+ * ```ts
+ * import { CurrentPrincipal } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * export const greeting = Effect.map(CurrentPrincipal, (principal) =>
+ *   principal._tag === "User" ? `Hello ${principal.username}` : `Hello service ${principal.clientId}`)
+ * ```
+ */
+export class CurrentPrincipal extends Context.Service<CurrentPrincipal, Principal>()(
+  "effect-okta/token/CurrentPrincipal"
+) {}

@@ -1,0 +1,79 @@
+import { Result } from "effect"
+import { isUtf8 } from "node:buffer"
+
+/** Deepest nesting of objects and arrays. */
+const deepest = 32
+
+/**
+ * Parses the JSON of a token as the one value that its bytes can mean, or returns `undefined`: well-formed UTF-8 without
+ * a byte order mark, no member twice (RFC 7519 section 4), nested at most 32 deep, no lone surrogates.
+ */
+export const parse = (bytes: Buffer): unknown => {
+  if (!isUtf8(bytes) || bytes[0] === 0xef) return undefined
+  const text = bytes.toString("utf8")
+  const members = countMembers(text)
+  if (members === undefined) return undefined
+  const parsed = Result.try((): unknown => JSON.parse(text))
+  if (Result.isFailure(parsed)) return undefined
+  const value = parsed.success
+  // `JSON.parse` keeps the last of two equal members, however they are escaped, so that fewer are left.
+  if (countKeys(value) !== members) return undefined
+  return text.includes("\\u") && !isWellFormed(value) ? undefined : value
+}
+
+/** How many members the objects in a text have, or `undefined` when it is nested too deep. Assumes valid JSON. */
+const countMembers = (text: string): number | undefined => {
+  let members = 0
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: { // a string: on to its closing quotation mark
+        let end = text.indexOf("\"", i + 1)
+        while (end > 0 && isEscaped(text, end)) end = text.indexOf("\"", end + 1)
+        if (end < 0) return undefined
+        i = end
+        break
+      }
+      case 0x3a: // :
+        members++
+        break
+      case 0x7b: // {
+      case 0x5b: // [
+        if (++depth > deepest) return undefined
+        break
+      case 0x7d: // }
+      case 0x5d: // ]
+        depth--
+    }
+  }
+  return members
+}
+
+const isEscaped = (text: string, index: number): boolean => {
+  let backslashes = 0
+  while (text.charCodeAt(index - 1 - backslashes) === 0x5c) backslashes++
+  return backslashes % 2 === 1
+}
+
+const countKeys = (value: unknown): number => {
+  if (typeof value !== "object" || value === null) return 0
+  let count = 0
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      if (typeof item === "object") count += countKeys(item)
+    }
+    return count
+  }
+  for (const member of Object.values(value)) {
+    count++
+    if (typeof member === "object") count += countKeys(member)
+  }
+  return count
+}
+
+const isWellFormed = (value: unknown): boolean =>
+  typeof value === "string"
+    ? value.isWellFormed()
+    : typeof value !== "object" || value === null
+    ? true
+    : Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member))

@@ -1,0 +1,162 @@
+import { Clock, Context, Deferred, Duration, Effect, Layer, Redacted } from "effect"
+import { OktaConfig } from "../config/OktaConfig.ts"
+import type { VerificationKey } from "../provider/JsonWebKey.ts"
+import { Jwks, UnknownKey } from "../provider/Jwks.ts"
+import { type AccessTokenClaims, principalOf } from "./AccessTokenClaims.ts"
+import * as ClaimsCheck from "./ClaimsCheck.ts"
+import * as CompactJws from "./CompactJws.ts"
+import * as HeaderPolicy from "./HeaderPolicy.ts"
+import type { Principal } from "./Principal.ts"
+import { Signature } from "./Signature.ts"
+import * as StrictJson from "./StrictJson.ts"
+import { InvalidSignature, MalformedToken, type TokenError, UnsupportedAlgorithm } from "./TokenError.ts"
+import * as VerdictCache from "./VerdictCache.ts"
+
+/** What a token proved. The token itself is not kept. */
+export interface VerifiedToken {
+  readonly claims: AccessTokenClaims
+  readonly principal: Principal
+}
+
+/** How tokens are verified, beyond the settings. */
+export interface VerifierOptions {
+  /**
+   * Which kind of token is accepted (`access-token`). With `id-token` the audience is the client id; an ID token says who
+   * somebody is and is meant for the client, so accept it only where client and server are one application.
+   */
+  readonly accept?: "access-token" | "id-token" | undefined
+  /** How many verified tokens are remembered (10 000). */
+  readonly cacheSize?: number | undefined
+}
+
+/** The longest time for which a verified token is remembered. */
+const longestVerdict = Duration.toMillis("5 minutes")
+
+interface Verdict {
+  readonly key: VerificationKey
+  readonly accepted: Effect.Effect<VerifiedToken>
+}
+
+/**
+ * Verifies access tokens: form, header, signature and claims, in this order.
+ *
+ * **Details**
+ *
+ * A verified token is remembered until its own `exp`, 5 minutes at most, and only while its key is one of the issuer's.
+ * Failures are not remembered. Concurrent verifications of one token do the work once.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9068.html#section-4
+ * @see https://www.rfc-editor.org/rfc/rfc8725.html
+ */
+export class TokenVerifier extends Context.Service<TokenVerifier, {
+  /** What the token proves. */
+  readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<VerifiedToken, TokenError>
+}>()("effect-okta/token/TokenVerifier") {
+  /** Verifies what the configured issuer signed. */
+  static readonly layerWith = (
+    options: VerifierOptions = {}
+  ): Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> =>
+    Layer.effect(
+      TokenVerifier,
+      Effect.gen(function*() {
+        const config = yield* OktaConfig
+        const jwks = yield* Jwks
+        const signature = yield* Signature
+        const clock = yield* Clock.Clock
+
+        const kind = options.accept ?? "access-token"
+        const rules: ClaimsCheck.ClaimRules = {
+          issuer: config.issuer,
+          audience: config.audience ?? [],
+          clockTolerance: Duration.toSeconds(config.clockTolerance),
+          maxTokenLifetime: Duration.toSeconds(config.maxTokenLifetime),
+          allowedClients: config.allowedClients,
+          kind
+        }
+        const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? 10_000)
+        const underway = new Map<string, Deferred.Deferred<VerifiedToken, TokenError>>()
+
+        const decide = (
+          token: string,
+          jws: CompactJws.CompactJws,
+          header: HeaderPolicy.SignatureHeader,
+          key: VerificationKey,
+          valid: boolean
+        ): Effect.Effect<VerifiedToken, TokenError> => {
+          if (!valid) return Effect.fail(new InvalidSignature(header))
+          const now = clock.currentTimeMillisUnsafe()
+          const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
+          if (claims instanceof Error) return Effect.fail(claims)
+          const accepted = Effect.succeed<VerifiedToken>({ claims, principal: principalOf(claims) })
+          verdicts.set(token, { key, accepted }, Math.min(claims.exp * 1000, now + longestVerdict))
+          return accepted
+        }
+
+        const verifyWith = (
+          token: string,
+          jws: CompactJws.CompactJws,
+          header: HeaderPolicy.SignatureHeader,
+          key: VerificationKey
+        ): Effect.Effect<VerifiedToken, TokenError> => {
+          if (!key.algorithms.includes(header.algorithm)) {
+            return Effect.fail(new UnsupportedAlgorithm({ expected: key.algorithms, actual: header.algorithm }))
+          }
+          const same = underway.get(token)
+          if (same !== undefined) return Deferred.await(same)
+          const deferred = Deferred.makeUnsafe<VerifiedToken, TokenError>()
+          underway.set(token, deferred)
+          return signature.verify(header.algorithm, key.key, jws.signingInput, jws.signature).pipe(
+            Effect.flatMap((valid) => decide(token, jws, header, key, valid)),
+            Effect.onExit((exit) =>
+              Effect.sync(() => {
+                underway.delete(token)
+                Deferred.doneUnsafe(deferred, exit)
+              })
+            ),
+            // Others wait for this, so the caller's own end must not end it.
+            Effect.uninterruptible
+          )
+        }
+
+        return TokenVerifier.of({
+          verify: (redacted) =>
+            Effect.suspend(() => {
+              const token = Redacted.value(redacted)
+              const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
+              if (verdict !== undefined) {
+                if (jwks.holds(verdict.key)) return verdict.accepted
+                verdicts.delete(token)
+              }
+              if (token.length > config.maxTokenLength) {
+                return Effect.fail(
+                  new MalformedToken({ reason: `it is longer than ${config.maxTokenLength} characters` })
+                )
+              }
+              const jws = CompactJws.read(token)
+              if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
+              const header = HeaderPolicy.check(jws.header, config.algorithms, kind)
+              if (header instanceof Error) return Effect.fail(header)
+              const key = jwks.peek(header.kid)
+              return key !== undefined
+                ? verifyWith(token, jws, header, key)
+                : jwks.key(header.kid).pipe(
+                  Effect.mapError((error) => error._tag === "UnknownKey" ? withClaimedIssuer(error, jws) : error),
+                  Effect.flatMap((key) => verifyWith(token, jws, header, key))
+                )
+            })
+        })
+      })
+    )
+
+  /** Verifies the access tokens of the configured issuer. */
+  static readonly layer: Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> = TokenVerifier.layerWith()
+}
+
+/** Says where a token with an unknown key claims to come from, the usual reason for it. */
+const withClaimedIssuer = (error: UnknownKey, jws: CompactJws.CompactJws): UnknownKey => {
+  const payload = StrictJson.parse(jws.payload)
+  const issuer = CompactJws.isJsonObject(payload) ? payload["iss"] : undefined
+  return typeof issuer === "string"
+    ? new UnknownKey({ issuer: error.issuer, kid: error.kid, known: error.known, claimedIssuer: issuer.slice(0, 200) })
+    : error
+}

@@ -1,0 +1,81 @@
+/**
+ * The TypeScript in README.md and docs/ is what users paste first, so it must compile against the built package.
+ *
+ * - `ts` blocks are type-checked, each by itself.
+ * - `ts run` blocks are run too, and must end well.
+ * - `ts serve` blocks are servers: they are run until they say that they listen, and must then stop when asked to.
+ */
+import { NodeServices } from "@effect/platform-node"
+import { assert, layer } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Stream } from "effect"
+import { command, project, run } from "../support/Program.ts"
+import { codeBlocks, documented, pages } from "./CodeBlock.ts"
+
+const workplace = `${project}/test/.tmp/snippets`
+
+const snippets = documented.map((block) => ({
+  ...block,
+  file: `${workplace}/${block.at.replaceAll(/[^\w]+/g, "-")}.ts`
+}))
+
+const tsconfig = {
+  extends: "../../../tsconfig.json",
+  compilerOptions: { paths: {}, noUnusedLocals: false },
+  include: ["*.ts"],
+  exclude: []
+}
+
+const written = Layer.effectDiscard(
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.remove(workplace, { recursive: true, force: true })
+    yield* fs.makeDirectory(workplace, { recursive: true })
+    yield* fs.writeFileString(`${workplace}/tsconfig.json`, JSON.stringify(tsconfig))
+    yield* Effect.forEach(snippets, ({ code, file }) => fs.writeFileString(file, code))
+  })
+)
+
+layer(Layer.provideMerge(written, NodeServices.layer))("code in the documentation", (it) => {
+  it.effect("is found", () =>
+    Effect.sync(() => {
+      const page = "Text\n```ts run\nconst a = 1\n```\n- item\n  ````ts\n  ```\n  ````\n```text\nb\n```\n"
+      assert.deepStrictEqual(codeBlocks("x.md", page), [
+        { at: "x.md:2", words: ["ts", "run"], code: "const a = 1\n" },
+        { at: "x.md:6", words: ["ts"], code: "```\n" },
+        { at: "x.md:9", words: ["text"], code: "b\n" }
+      ])
+      assert.include(pages, "README.md")
+    }))
+
+  it.effect("compiles against the built package", () =>
+    Effect.gen(function*() {
+      if (snippets.length === 0) return
+      const { output, status } = yield* run(["tsc", "-p", workplace])
+      assert.strictEqual(output, "")
+      assert.strictEqual(status, 0)
+    }), 60_000)
+
+  it.effect.each(snippets.filter(({ words }) => words.includes("run")))(
+    "$at runs",
+    ({ file }) =>
+      Effect.gen(function*() {
+        const { output, status } = yield* run(["node", file])
+        assert.strictEqual(status, 0, output)
+      })
+  )
+
+  it.effect.each(snippets.filter(({ words }) => words.includes("serve")))(
+    "$at serves",
+    ({ file }) =>
+      Effect.gen(function*() {
+        const server = yield* command(["node", file])
+        const said = yield* Stream.decodeText(server.all).pipe(
+          Stream.scan(() => "", (before, text) => before + text),
+          Stream.takeUntil((text) => text.includes("Listening on")),
+          Stream.runLast
+        )
+        assert.include(said.toString(), "Listening on")
+        yield* server.kill()
+      })
+  )
+})
