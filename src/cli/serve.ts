@@ -1,0 +1,137 @@
+import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
+import { ConfigProvider, Console, Data, type Duration, Effect, Layer, Logger, Option, Result, Runtime } from "effect"
+import { Command, Flag } from "effect/cli"
+import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
+import { createServer } from "node:http"
+import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import type { OktaOptions } from "../config/OktaConfig.ts"
+import * as OktaAuth from "../OktaAuth.ts"
+import * as Gateway from "./Gateway.ts"
+import { native, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import { version } from "./version.ts"
+import * as WhoamiServer from "./WhoamiServer.ts"
+
+/** What is served, besides the settings of the environment. */
+export interface ServeOptions {
+  /** URL of the server behind; without it the built-in one answers. */
+  readonly upstream?: string | undefined
+  /** The protected path. */
+  readonly path: string
+  /** The address to listen on. */
+  readonly host: string
+  /** Longest wait for the upstream's answer to begin. */
+  readonly timeout: Duration.Duration | string
+  /** Browser origins that may call, besides the server's own. */
+  readonly allowedOrigins: ReadonlyArray<string>
+  /** Print and log JSON. */
+  readonly json: boolean
+}
+
+/** Ends the command; what there is to say has been said. */
+class Ended extends Data.TaggedError("Ended")<{ readonly exitCode: number }> {
+  override readonly [Runtime.errorExitCode] = this.exitCode
+  override readonly [Runtime.errorReported] = false
+}
+
+const oktaOptions = ({ allowedOrigins, path }: ServeOptions): Partial<OktaOptions> => ({
+  protectedPaths: path,
+  allowedOrigins
+})
+
+/** Everything that is wrong with the settings, before anything listens. */
+const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
+  const checks = {
+    settings: yield* Effect.result(native(oktaOptions(options))),
+    port: yield* Effect.result(port),
+    upstream: upstream(options.upstream),
+    timeout: timeout(options.timeout)
+  }
+  const problems = Object.values(checks).flatMap((check: Result.Result<unknown, InvalidConfiguration>) =>
+    Result.isFailure(check) ? check.failure.problems : []
+  )
+  return yield* problems.length > 0 ? new InvalidConfiguration({ problems }) : Effect.fromResult(Result.all(checks))
+})
+
+/** The guarded server, listening as long as the layer lives. */
+export const layer = (
+  options: ServeOptions
+): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
+  Effect.gen(function*() {
+    const { port, settings, timeout, upstream } = yield* checkSettings(options)
+    const ownOrigin = settings.serverUrl === undefined ? [] : [new URL(settings.serverUrl).origin]
+    const server = upstream === undefined
+      ? WhoamiServer.layer({ path: options.path, version, allowedOrigins: [...ownOrigin, ...options.allowedOrigins] })
+      : Gateway.layer({ path: options.path, upstream, timeout }).pipe(Layer.provide(NodeHttpClient.layerDispatcher))
+    const app = Layer.mergeAll(
+      server.pipe(Layer.provide(OktaAuth.guard().layer)),
+      OktaAuth.routes,
+      OktaAuth.health
+    )
+    const listening = Effect.gen(function*() {
+      const url = (yield* HttpServer.addressFormattedWith(Effect.succeed)) + options.path
+      const { issuer, mode } = settings
+      yield* Console.log(
+        options.json
+          ? JSON.stringify({ event: "listening", url, mode, issuer, upstream: upstream?.href })
+          : `Listening on ${url}, guarded by ${issuer}`
+      )
+    })
+    return Layer.effectDiscard(listening).pipe(
+      Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
+      Layer.provide(NodeHttpServer.layer(createServer, { port, host: options.host })),
+      Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(NodeHttpClient.layerUndici)))
+    )
+  }).pipe(Layer.unwrap)
+
+const flags = {
+  ...settingFlags,
+  upstream: Flag.String("upstream").pipe(
+    Flag.withDescription("Server to stand in front of; its path, if any, takes the place of --path"),
+    Flag.optional
+  ),
+  path: Flag.String("path").pipe(Flag.withDescription("Protected path"), Flag.withDefault("/mcp")),
+  host: Flag.String("host").pipe(Flag.withDescription("Address to listen on"), Flag.withDefault("127.0.0.1")),
+  timeout: Flag.String("timeout").pipe(
+    Flag.withDescription("Longest wait for the upstream's answer to begin"),
+    Flag.withDefault("60 seconds")
+  ),
+  allowedOrigins: Flag.String("allow-origin").pipe(
+    Flag.withDescription("Browser origin that may call, besides the server's own; may be repeated"),
+    Flag.atLeast(0)
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("Print and log JSON"), Flag.withDefault(false))
+}
+
+/** `effect-okta serve` */
+export const command = Command.make(
+  "serve",
+  flags,
+  Effect.fnUntraced(function*({ allowedOrigins, host, json, path, timeout, upstream, ...settings }) {
+    const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
+    const options = { upstream: Option.getOrUndefined(upstream), path, host, timeout, allowedOrigins, json }
+    const end = (exitCode: number, message: string, event: object) =>
+      Console.error(json ? JSON.stringify(event) : message).pipe(Effect.andThen(new Ended({ exitCode })))
+    yield* Layer.launch(layer(options)).pipe(
+      Effect.provide(Layer.merge(logger, ConfigProvider.layer(withSettings(settings)))),
+      Effect.catchTags({
+        InvalidConfiguration: ({ message, problems }) => end(2, message, { event: "invalid-configuration", problems }),
+        ServeError: ({ cause }) => {
+          const problem = cause instanceof Error ? cause.message : String(cause)
+          return end(1, `The server cannot listen: ${problem}`, { event: "cannot-listen", problem })
+        }
+      })
+    )
+  })
+).pipe(
+  Command.withDescription("Guard an MCP server or HTTP API with Okta"),
+  Command.withExamples([
+    {
+      command: "OKTA_ISSUER=https://acme.okta.com/oauth2/default OKTA_AUDIENCE=api://default effect-okta serve",
+      description: "A small MCP server with the tool whoami, to try it out"
+    },
+    {
+      command: "effect-okta serve --upstream http://127.0.0.1:3000 --path /mcp",
+      description: "In front of your own server"
+    }
+  ])
+)

@@ -1,0 +1,103 @@
+import { Config, ConfigProvider, Duration, Effect, Option, Result, Schema } from "effect"
+import { Flag } from "effect/cli"
+import { layerConfig, variables } from "../config/Environment.ts"
+import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { OktaConfig, type OktaOptions, type Settings } from "../config/OktaConfig.ts"
+import { withoutUserinfo } from "../config/PublicUrl.ts"
+
+const setting = (variable: string, description: string) =>
+  Flag.String(variable.toLowerCase().replaceAll("_", "-")).pipe(
+    Flag.withDescription(`${description} (${variable})`),
+    Flag.optional
+  )
+
+/**
+ * Flags named like the environment variables that they take the place of. Secrets have none: other users of a machine can
+ * read the flags of a process.
+ */
+export const settingFlags = {
+  [variables.issuer]: setting(variables.issuer, "Okta authorization server, https://acme.okta.com/oauth2/default"),
+  [variables.audience]: setting(variables.audience, "Audience of the tokens, several with commas"),
+  [variables.serverUrl]: setting(variables.serverUrl, "Public URL of this server"),
+  [variables.requiredScopes]: setting(variables.requiredScopes, "Scopes that every token must have"),
+  [variables.mode]: setting(variables.mode, "native or proxy; follows from the other settings"),
+  PORT: setting("PORT", "Port to listen on, 0 for a free one; 8080 by default")
+}
+
+/** Settings from flags, which go before the environment. */
+export const withSettings = (
+  flags: { readonly [variable: string]: Option.Option<string> }
+): Effect.Effect<ConfigProvider.ConfigProvider> =>
+  Effect.map(ConfigProvider.ConfigProvider, (environment) => {
+    const given = Object.entries(flags).flatMap(([variable, value]) =>
+      Option.isSome(value) ? [[variable, value.value] as const] : []
+    )
+    return ConfigProvider.orElse(ConfigProvider.fromUnknown(Object.fromEntries(given)), environment)
+  })
+
+/** A setting as it is used, or what is wrong with it. */
+const checked = <A>(
+  field: string,
+  value: unknown,
+  schema: Schema.ConstraintDecoder<A>,
+  message: string
+): Result.Result<A, InvalidConfiguration> =>
+  Result.mapError(
+    Schema.decodeUnknownResult(schema)(value),
+    () => new InvalidConfiguration({ problems: [{ field, value: withoutUserinfo(String(value)), message }] })
+  )
+
+const Port = Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65535 }))
+
+/** The port to listen on. */
+export const port: Effect.Effect<number, InvalidConfiguration> = Effect.gen(function*() {
+  const value = yield* Effect.orDie(Config.String("PORT").pipe(Config.withDefault("8080")))
+  return yield* Effect.fromResult(checked("PORT", value, Port, "is not a port. Give a number between 0 and 65535."))
+})
+
+const Upstream = Schema.URLFromString.check(
+  Schema.makeFilter(({ hash, password, protocol, search, username }) =>
+    /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ""
+  )
+)
+
+/** The server behind, if there is one. */
+export const upstream = (url: string | undefined): Result.Result<URL | undefined, InvalidConfiguration> =>
+  url === undefined ? Result.succeed(undefined) : checked(
+    "--upstream",
+    url,
+    Upstream,
+    "is not the URL of a server. Give one such as http://127.0.0.1:3000, without user name, query and fragment."
+  )
+
+const Timeout = Schema.Union([Schema.Duration, Schema.DurationFromString]).check(Schema.makeFilter(Duration.isPositive))
+
+/** How long to wait for the server behind. */
+export const timeout = (duration: Duration.Duration | string): Result.Result<Duration.Duration, InvalidConfiguration> =>
+  checked("--timeout", duration, Timeout, "is not a length of time. Give one such as \"30 seconds\".")
+
+/** The flags of settings that have no variable. */
+const flagOf: { readonly [field: string]: string } = { protectedPaths: "--path", allowedOrigins: "--allow-origin" }
+
+/** The settings of the library in native mode. */
+export const native = (
+  options: Partial<OktaOptions>
+): Effect.Effect<Extract<Settings, { readonly mode: "native" }>, InvalidConfiguration> =>
+  Effect.provide(OktaConfig, layerConfig(options)).pipe(
+    Effect.mapError(({ problems }) =>
+      new InvalidConfiguration({
+        problems: problems.map((problem) => ({ ...problem, field: flagOf[problem.field] ?? problem.field }))
+      })
+    ),
+    Effect.flatMap((settings) =>
+      settings.mode === "native" ? Effect.succeed(settings) : new InvalidConfiguration({
+        problems: [{
+          field: variables.clientId,
+          message: "means proxy mode, which is not available yet. Leave out the client credentials."
+        }]
+      })
+    )
+  )
+
+/** A path as the router takes it, in which a colon would begin a parameter. */
+export const route = (path: string): `/${string}` => `/${path.slice(1).replaceAll(":", "::")}`

@@ -1,0 +1,103 @@
+import { Effect, type Scope } from "effect"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { type Endpoint, oktaError, type Paths } from "./StandInMetadata.ts"
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
+
+/** How Okta is away: drops the connection, answers 503, or takes the request and never answers. */
+export type Outage = "refuse" | "error" | "hang"
+
+export const sendJson = (
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {}
+): void => {
+  response
+    .writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*", ...headers })
+    .end(JSON.stringify(body))
+}
+
+/** The HTTP server in front of everything: it counts the requests, and fails them when a test says so. */
+export class Door {
+  readonly origin: string
+  readonly #asked = new Map<Endpoint, number>()
+  readonly #overrides = new Map<Endpoint, Handler>()
+  readonly #hanging = new Set<ServerResponse>()
+  #outage: Outage | undefined
+  #find: Paths["find"] = () => "other"
+  #usual: Handler = (_, response) => void response.destroy()
+
+  constructor(origin: string) {
+    this.origin = origin
+  }
+
+  /** The server listens before its handler can be made, because the issuer contains the port. */
+  open(paths: Paths, usual: Handler): void {
+    this.#find = paths.find
+    this.#usual = usual
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const endpoint = this.#find(new URL(request.url ?? "/", this.origin).pathname)
+    this.#asked.set(endpoint, this.requests(endpoint) + 1)
+    switch (this.#outage) {
+      case "refuse":
+        return void response.destroy()
+      case "error":
+        return sendJson(response, 503, oktaError("E0000009", "Internal Server Error"))
+      case "hang":
+        return void this.#hanging.add(response)
+      case undefined:
+        return (this.#overrides.get(endpoint) ?? this.#usual)(request, response)
+    }
+  }
+
+  requests(endpoint: Endpoint | undefined): number {
+    return endpoint === undefined
+      ? [...this.#asked.values()].reduce((sum, times) => sum + times, 0)
+      : this.#asked.get(endpoint) ?? 0
+  }
+
+  respond(endpoint: Endpoint, handler: Handler): void {
+    this.#overrides.set(endpoint, handler)
+  }
+
+  fail(kind: Outage): void {
+    this.#outage = kind
+  }
+
+  lift(): void {
+    this.#outage = undefined
+    this.#overrides.clear()
+    for (const response of this.#hanging) response.destroy()
+    this.#hanging.clear()
+  }
+}
+
+/** Listens on 127.0.0.1 until the scope closes. */
+export const listen = (port: number): Effect.Effect<Door, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const server = createServer()
+    yield* Effect.acquireRelease(
+      Effect.callback<void>((resume) => {
+        server.once("error", (error) => resume(Effect.die(error)))
+        server.listen(port, "127.0.0.1", () => resume(Effect.void))
+      }),
+      () =>
+        Effect.callback<void>((resume) => {
+          server.close(() => resume(Effect.void))
+          server.closeAllConnections()
+        })
+    )
+    const address = server.address()
+    if (address === null || typeof address === "string") return yield* Effect.die(new Error("no TCP address"))
+    const door = new Door(`http://127.0.0.1:${address.port}`)
+    server.on("request", (request, response) => {
+      door.handle(request, response).catch((error: unknown) => {
+        process.emitWarning(error instanceof Error ? error : String(error))
+        response.destroy()
+      })
+    })
+    return door
+  })

@@ -1,0 +1,252 @@
+import { Predicate } from "effect"
+import { generateKeyPairSync } from "node:crypto"
+import { IncomingMessage } from "node:http"
+import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
+import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
+import type { Handler } from "./StandInDoor.ts"
+import { type Paths, standardScopes } from "./StandInMetadata.ts"
+import { errorPage } from "./StandInPages.ts"
+import { makeSignIn } from "./StandInSignIn.ts"
+import { makeStorage } from "./StandInStorage.ts"
+import type { Tokens } from "./StandInTokens.ts"
+
+export interface ProviderSettings {
+  readonly issuer: string
+  readonly paths: Paths
+  readonly clients: ReadonlyArray<Client>
+  readonly people: ReadonlyArray<Person>
+  /** Scopes an administrator added. */
+  readonly scopes: ReadonlyArray<string>
+  /** Granted when a request names none. */
+  readonly defaultScopes: ReadonlyArray<string>
+  readonly accessTokenLifetime: number
+  /** Milliseconds. */
+  readonly refreshGrace: number
+  readonly tokens: Tokens
+  readonly now: () => number
+}
+
+const week = 7 * 24 * 3600
+const unknownScope = "One or more scopes are not configured for the authorization server resource."
+const noScope =
+  "The authorization server resource does not have any configured default scopes, 'scope' must be provided."
+
+const scopesOf = (scope: unknown): ReadonlyArray<string> =>
+  typeof scope === "string" ? scope.split(" ").filter((name) => name !== "") : []
+
+/** `oidc-provider` with Okta's settings. Its own ID tokens are never seen: `Tokens` puts Okta's shape over them. */
+const makeProvider = (settings: ProviderSettings): Provider => {
+  const { clients, paths, people } = settings
+  const supported = new Set([...standardScopes, ...settings.scopes])
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
+
+  const policy = interactionPolicy.base()
+  policy.get("login").checks.add(
+    new interactionPolicy.Check("acr", "the session lacks the asked authentication context", ({ oidc }) => {
+      const asked = scopesOf(oidc?.params["acr_values"])
+      return asked.length > 0 && !asked.includes(oidc?.session?.acr ?? "")
+    })
+  )
+
+  const provider = new Provider(settings.issuer, {
+    adapter: makeStorage(settings.refreshGrace, settings.now),
+    jwks: { keys: [privateKey.export({ format: "jwk" })] },
+    clients: clients.map(registrationOf),
+    clientDefaults: { id_token_signed_response_alg: "ES256" },
+    clientBasedCORS: () => true,
+    routes: {
+      authorization: paths.endpoint("authorize"),
+      token: paths.endpoint("token"),
+      userinfo: paths.endpoint("userinfo"),
+      introspection: paths.endpoint("introspect"),
+      revocation: paths.endpoint("revoke"),
+      end_session: paths.endpoint("logout")
+    },
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      // a custom server's audience is a setting; `resource` (RFC 8707) is taken and ignored
+      resourceIndicators: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_: Context, client: { readonly clientId: string }, token: { readonly clientId: string }) =>
+          client.clientId === token.clientId
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx: Context, form: string) => {
+          ctx.body = `${form}<input type="hidden" form="op.logoutForm" name="logout" value="yes"/>` +
+            `<script>document.forms[0].submit()</script>`
+        },
+        postLogoutSuccessSource: (ctx: Context) => {
+          ctx.body = "You have signed out."
+        }
+      }
+    },
+    scopes: [...supported],
+    claims: {
+      openid: ["sub"],
+      profile: ["name", "preferred_username"],
+      email: ["email", "email_verified"],
+      groups: ["groups"]
+    },
+    conformIdTokenClaims: false,
+    findAccount: (_: Context, uid: string) => {
+      const person = people.find((person) => uidOf(person) === uid)
+      return person && {
+        accountId: uid,
+        claims: (use: string) => {
+          const { email_verified, ...rest } = profileOf(person)
+          return use === "userinfo" ? { ...rest, email_verified } : rest
+        }
+      }
+    },
+    extraParams: {
+      // called for every authorization request, after the redirect address was found good
+      sessionToken: (ctx: Context) => {
+        if (!ctx.oidc?.params["state"]) {
+          throw new errors.InvalidRequest("The authentication request has an invalid 'state' parameter.")
+        }
+        const asked = scopesOf(ctx.query["scope"])
+        if (asked.length === 0) throw new errors.InvalidScope(noScope)
+        if (!asked.every((scope) => supported.has(scope))) throw new errors.InvalidScope(unknownScope)
+      }
+    },
+    acrValues: ["urn:okta:loa:1fa:any", "urn:okta:loa:2fa:any"],
+    interactions: {
+      policy,
+      url: (_: Context, { uid }: { readonly uid: string }) => `${paths.endpoint("signin")}/${uid}`
+    },
+    expiresWithSession: () => false,
+    rotateRefreshToken: (ctx: Context) =>
+      rotates(clients.find(({ clientId }) => clientId === ctx.oidc?.client?.clientId)),
+    renderError: (ctx: Context, out: { readonly error: string; readonly error_description?: string }) => {
+      ctx.type = "html"
+      ctx.body = errorPage(out.error, out.error_description)
+    },
+    ttl: {
+      AccessToken: settings.accessTokenLifetime,
+      ClientCredentials: settings.accessTokenLifetime,
+      AuthorizationCode: 60,
+      IdToken: 3600,
+      RefreshToken: week,
+      Grant: 52 * week,
+      Interaction: 3600,
+      Session: 7200
+    }
+  })
+  provider.on("server_error", (_, error) => process.emitWarning(error))
+  return provider
+}
+
+/** What Okta does otherwise than `oidc-provider`, before and after it. */
+const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
+  const { defaultScopes, paths, people, tokens } = settings
+
+  provider.use(async (ctx, next) => {
+    if (ctx.path !== paths.endpoint("authorize") && ctx.path !== paths.endpoint("logout")) return next()
+    const query = { ...ctx.query }
+    if (query["scope"] === undefined && defaultScopes.length > 0) query["scope"] = defaultScopes.join(" ")
+    const prompt = query["prompt"]
+    // unlike OpenID Connect Core section 11, Okta grants offline access without prompt=consent
+    if (scopesOf(query["scope"]).includes("offline_access") && prompt !== "none" && !Array.isArray(prompt)) {
+      query["prompt"] = [...new Set([...scopesOf(prompt), "consent"])].join(" ")
+    }
+    const hint = query["id_token_hint"]
+    if (typeof hint === "string") query["id_token_hint"] = tokens.innerOf(hint)
+    ctx.query = query
+    await next()
+  })
+
+  provider.use(async (ctx, next) => {
+    await next()
+    const location = ctx.response.get("location")
+    if (!ctx.path.startsWith(paths.endpoint("authorize")) || !URL.canParse(location)) return
+    const url = new URL(location)
+    // RFC 9207, which Okta does not do
+    url.searchParams.delete("iss")
+    url.hash = url.hash.replace(/&iss=[^&]*/, "")
+    ctx.set("location", url.href)
+  })
+
+  provider.use(async (ctx, next) => {
+    await next()
+    const { body, oidc } = ctx
+    if (ctx.path !== paths.endpoint("token") || !Predicate.isObject(body) || oidc === undefined) return
+    const { access_token: inner, id_token: innerIdToken } = body
+    if (typeof inner !== "string") return
+    if (oidc.entities.ClientCredentials !== undefined) {
+      const asked = oidc.body?.["scope"] === undefined ? defaultScopes : scopesOf(oidc.body["scope"])
+      if (asked.length === 0 || !asked.every((scope) => settings.scopes.includes(scope))) {
+        ctx.status = 400
+        ctx.body = { error: "invalid_scope", error_description: asked.length === 0 ? noScope : unknownScope }
+        return
+      }
+    }
+    const person = people.find((person) => uidOf(person) === oidc.entities.AccessToken?.accountId)
+    const accessToken = tokens.accessToken(ctx, inner, person)
+    const idToken = typeof innerIdToken === "string"
+      ? { id_token: tokens.idToken(ctx, innerIdToken, accessToken) }
+      : {}
+    ctx.body = { ...body, access_token: accessToken, ...idToken }
+  })
+
+  provider.use(async (ctx, next) => {
+    await next()
+    const { body, oidc } = ctx
+    if (ctx.path !== paths.endpoint("introspect") || !Predicate.isObject(body)) return
+    if (body["active"] === true) ctx.body = tokens.introspection(oidc?.params["token"]) ?? body
+  })
+}
+
+const read = async (request: IncomingMessage): Promise<string> => {
+  const chunks: Array<Buffer> = []
+  for await (const chunk of request) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks).toString()
+}
+
+/** The same request with another body. */
+const withBody = (request: IncomingMessage, body: string): IncomingMessage => {
+  const copy = new IncomingMessage(request.socket)
+  copy.method = request.method ?? "POST"
+  copy.url = request.url ?? "/"
+  copy.headers = { ...request.headers, "content-length": String(Buffer.byteLength(body)) }
+  copy.push(body)
+  copy.push(null)
+  copy.complete = true // otherwise its end would close the socket
+  return copy
+}
+
+/** Everything of the authorization server but its documents: sign-in, tokens, introspection, revocation, logout. */
+export const makeHandler = (settings: ProviderSettings): Handler => {
+  const { paths, people, tokens } = settings
+  const provider = makeProvider(settings)
+  addQuirks(provider, settings)
+  const handle = provider.callback()
+  const signIn = makeSignIn(provider, people, settings.now)
+
+  return async (request, response) => {
+    switch (paths.find(new URL(request.url ?? "/", settings.issuer).pathname)) {
+      case "signin":
+        return signIn(request, request.method === "POST" ? await read(request) : "", response)
+      case "userinfo": {
+        const [scheme, token] = request.headers.authorization?.split(" ") ?? []
+        if (token !== undefined) request.headers.authorization = `${scheme} ${tokens.innerOf(token)}`
+        return handle(request, response)
+      }
+      case "introspect":
+      case "revoke": {
+        const form = new URLSearchParams(await read(request))
+        const token = tokens.innerOf(form.get("token") ?? "")
+        // to `oidc-provider` a foreign JWT is an error; to Okta it is a token that is not active
+        if (form.has("token")) form.set("token", token.includes(".") ? "unknown" : token)
+        return handle(withBody(request, form.toString()), response)
+      }
+      default:
+        return handle(request, response)
+    }
+  }
+}

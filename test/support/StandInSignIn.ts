@@ -1,0 +1,51 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Interaction, Provider } from "oidc-provider"
+import { defaultPassword, type Person, uidOf } from "./StandInDirectory.ts"
+import { errorPage, signInPage } from "./StandInPages.ts"
+
+/** Okta's sign-in page: shows a form, and takes the person back to the client when the password is right. */
+export const makeSignIn = (provider: Provider, people: ReadonlyArray<Person>, now: () => number) => {
+  /** Everything that was asked is granted: applications of the own company need no consent in Okta. */
+  const grantTo = async (accountId: string, { params }: Interaction): Promise<string> => {
+    const grant = new provider.Grant({ accountId, clientId: params["client_id"] ?? "" })
+    if (params["scope"] !== undefined) grant.addOIDCScope(params["scope"])
+    return grant.save()
+  }
+
+  const show = (response: ServerResponse, status: number, html: string) => {
+    response.writeHead(status, { "content-type": "text/html; charset=utf-8", "cache-control": "no-store" }).end(html)
+  }
+
+  return async (request: IncomingMessage, body: string, response: ServerResponse): Promise<void> => {
+    const interaction = await provider.interactionDetails(request, response).catch(() => undefined)
+    if (interaction === undefined) return show(response, 400, errorPage("access_denied", "This sign-in has expired."))
+
+    const { params, prompt, session } = interaction
+    if (prompt.name === "consent" && session !== undefined) {
+      const grantId = await grantTo(session.accountId, interaction)
+      return provider.interactionFinished(request, response, { consent: { grantId } })
+    }
+
+    const clientId = params["client_id"] ?? ""
+    if (request.method !== "POST") {
+      return show(response, 200, signInPage(clientId, params["login_hint"] ?? "", undefined))
+    }
+
+    const form = new URLSearchParams(body)
+    const login = form.get("login") ?? ""
+    const person = people.find((person) => person.login === login)
+    if (person === undefined || form.get("password") !== (person.password ?? defaultPassword)) {
+      return show(response, 401, signInPage(clientId, login, "Unable to sign in"))
+    }
+    const accountId = uidOf(person)
+    return provider.interactionFinished(request, response, {
+      login: {
+        accountId,
+        ts: Math.floor(now() / 1000),
+        amr: ["pwd"],
+        acr: params["acr_values"]?.split(" ")[0]
+      },
+      consent: { grantId: await grantTo(accountId, interaction) }
+    })
+  }
+}

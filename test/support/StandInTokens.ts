@@ -1,0 +1,125 @@
+import { createHash, randomBytes } from "node:crypto"
+import type { Context } from "oidc-provider"
+import { type Person, uidOf } from "./StandInDirectory.ts"
+import { type KeyRing, sign, type SigningKey } from "./StandInKeys.ts"
+
+type Claims = Readonly<Record<string, unknown>>
+
+export interface TokenSettings {
+  readonly issuer: string
+  readonly audience: string
+  readonly accessTokenLifetime: number
+  /** Claims that an administrator added to access tokens. */
+  readonly claims: (token: { readonly person: Person | undefined; readonly clientId: string }) => Claims
+  readonly keys: KeyRing
+  /** An org server signs access tokens with a key of its own, which it does not publish. */
+  readonly accessTokenKey: () => SigningKey
+  /** Unix time in milliseconds. */
+  readonly now: () => number
+}
+
+const idTokenLifetime = 3600
+
+const randomId = (): string => randomBytes(24).toString("base64url")
+
+const header = (key: SigningKey) => ({ kid: key.kid, alg: key.algorithm })
+
+interface Grant {
+  /** Absent for client credentials. */
+  readonly person: Person | undefined
+  readonly clientId: string
+  readonly scopes: ReadonlyArray<string>
+  /** Seconds. */
+  readonly authTime: number | undefined
+  readonly acr: string | undefined
+}
+
+/** The tokens on the wire, shaped as Okta's, and what `oidc-provider` knows them as. */
+export class Tokens {
+  readonly #settings: TokenSettings
+  readonly #inner = new Map<string, string>()
+  readonly #claims = new Map<string, Claims>()
+
+  constructor(settings: TokenSettings) {
+    this.#settings = settings
+  }
+
+  /** An access token's payload. Members without a value are left out by JSON, as Okta leaves them out. */
+  claims({ acr, authTime, clientId, person, scopes }: Grant): Claims {
+    const settings = this.#settings
+    const issuedAt = Math.floor(settings.now() / 1000)
+    return {
+      ver: 1,
+      jti: `AT.${randomId()}`,
+      iss: settings.issuer,
+      aud: settings.audience,
+      iat: issuedAt,
+      exp: issuedAt + settings.accessTokenLifetime,
+      cid: clientId,
+      uid: person && uidOf(person),
+      scp: scopes,
+      auth_time: person && authTime,
+      acr,
+      sub: person?.login ?? clientId,
+      groups: scopes.includes("groups") ? person?.groups ?? [] : undefined,
+      ...settings.claims({ person, clientId })
+    }
+  }
+
+  accessToken(ctx: Context, inner: string, person: Person | undefined): string {
+    const entities = ctx.oidc?.entities ?? {}
+    const issued = entities.AccessToken ?? entities.ClientCredentials
+    const signIn = entities.AuthorizationCode ?? entities.RefreshToken
+    const claims = this.claims({
+      person,
+      clientId: issued?.clientId ?? "",
+      scopes: issued?.scope?.split(" ") ?? [],
+      authTime: signIn?.authTime,
+      acr: signIn?.acr
+    })
+    const key = this.#settings.accessTokenKey()
+    const token = sign(key, header(key), claims)
+    this.#inner.set(token, inner)
+    this.#claims.set(inner, claims)
+    return token
+  }
+
+  /** Okta adds `at_hash` in the code flow too. */
+  idToken(ctx: Context, inner: string, accessToken: string): string {
+    const { sid: _, ...claims }: Claims = JSON.parse(Buffer.from(inner.split(".")[1] ?? "", "base64url").toString())
+    const entities = ctx.oidc?.entities ?? {}
+    const signIn = entities.AuthorizationCode ?? entities.RefreshToken
+    const issuedAt = Math.floor(this.#settings.now() / 1000)
+    const key = this.#settings.keys.signing
+    const token = sign(key, header(key), {
+      ...claims,
+      ver: 1,
+      iat: issuedAt,
+      exp: issuedAt + idTokenLifetime,
+      jti: `ID.${randomId()}`,
+      amr: signIn?.amr,
+      acr: signIn?.acr,
+      idp: "00o1standInOkta77777",
+      auth_time: signIn?.authTime,
+      at_hash: createHash("sha256").update(accessToken).digest().subarray(0, 16).toString("base64url")
+    })
+    this.#inner.set(token, inner)
+    return token
+  }
+
+  /** What `oidc-provider` knows this token as: the text itself unless Okta's shape was put over it. */
+  innerOf(token: string): string {
+    return this.#inner.get(token) ?? token
+  }
+
+  /** Okta's answer about an access token that `oidc-provider` found good (RFC 7662 section 2.2). */
+  introspection(inner: unknown): Claims | undefined {
+    const claims = typeof inner === "string" ? this.#claims.get(inner) : undefined
+    if (claims === undefined) return undefined
+    const { cid, scp, ver: _, ...rest } = claims
+    const isActive = typeof claims["exp"] === "number" && claims["exp"] * 1000 > this.#settings.now()
+    if (!isActive) return { active: false }
+    const scope = Array.isArray(scp) ? scp.join(" ") : undefined
+    return { active: true, token_type: "Bearer", client_id: cid, username: claims["sub"], scope, ...rest }
+  }
+}
