@@ -5,6 +5,7 @@ import { Effect, Layer } from "effect"
 import type { HttpClient, HttpRouter } from "effect/http"
 import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
+import { issuerKind } from "./config/IssuerUrl.ts"
 import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
@@ -39,7 +40,7 @@ const from = (
   { accept, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const verifier = TokenVerifier.layerWith({ accept, cacheSize }).pipe(
-    Layer.provideMerge(Layer.effectDiscard(start(failFast ?? false))),
+    Layer.provideMerge(Layer.effectDiscard(start({ accept, failFast }))),
     Layer.provideMerge(Jwks.layer),
     Layer.provideMerge(Discovery.layer),
     Layer.provide(OktaHttp.layer),
@@ -48,19 +49,20 @@ const from = (
   return Layer.provideMerge(verifier, config)
 }
 
-const start = Effect.fnUntraced(function*(failFast: boolean) {
+const start = Effect.fnUntraced(function*({ accept, failFast }: StartOptions) {
   const settings = yield* OktaConfig
   if (settings.mode === "proxy") {
     return yield* new InvalidConfiguration({
       problems: [{ field: "mode", value: "proxy", message: "is not available yet. Leave out the client credentials." }]
     })
   }
-  if (settings.serverUrl === undefined) {
+  if (accept !== "id-token" && issuerKind(settings.issuer) === "org") {
     yield* Effect.logWarning(
-      "serverUrl (SERVER_URL) is not set: clients are not told where to sign in, and no resource metadata is served"
+      `${settings.issuer} is an Okta org server: nobody but Okta can verify its access tokens, so all will be refused. ` +
+        "Use a custom authorization server, such as the one under /oauth2/default."
     )
   }
-  if (failFast) yield* (yield* Jwks).ready
+  if (failFast === true) yield* (yield* Jwks).ready
 })
 
 /**

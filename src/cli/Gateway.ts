@@ -1,6 +1,9 @@
-import { NodeHttpClient, NodeHttpServerRequest, NodeStream } from "@effect/platform-node"
-import { Data, type Duration, Effect, type Layer, Stream } from "effect"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Data, type Duration, Effect, type Layer } from "effect"
 import { Headers, HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { Writable } from "node:stream"
 import { isUnder } from "../resource/ResourceMetadata.ts"
 import { CurrentPrincipal, type Principal } from "../token/Principal.ts"
 import { route } from "./settings.ts"
@@ -15,7 +18,7 @@ export interface GatewayOptions {
   readonly timeout: Duration.Duration
 }
 
-/** No answer came from the upstream, or not all of it. */
+/** No answer came from the upstream. */
 class UpstreamFailed extends Data.TaggedError("UpstreamFailed")<{ readonly cause: unknown }> {
   override get message() {
     return this.cause instanceof Error ? this.cause.message : String(this.cause)
@@ -59,16 +62,12 @@ export const layer = (
           catch: (cause) => new UpstreamFailed({ cause })
         }).pipe(Effect.timeout(options.timeout))
 
-        answer.body.on("error", ignore)
-        yield* Effect.addFinalizer(() => Effect.sync(() => answer.body.destroy()))
         const { "set-cookie": cookies, ...rest } = answer.headers
+        const response = NodeHttpServerRequest.toServerResponse(request)
         // The only header whose lines cannot be joined (RFC 9110 section 5.3).
-        if (cookies !== undefined) NodeHttpServerRequest.toServerResponse(request).setHeader("set-cookie", cookies)
-        const stream = NodeStream.fromReadable({
-          evaluate: () => answer.body,
-          onError: (cause) => new UpstreamFailed({ cause })
-        })
-        return HttpServerResponse.stream(Stream.concat(flushHeaders, stream), {
+        if (cookies !== undefined) response.setHeader("set-cookie", cookies)
+        answer.body.once("resume", () => sendHeaders(response)).on("error", ignore)
+        return HttpServerResponse.raw(answer.body, {
           status: answer.statusCode,
           headers: withoutConnectionHeaders(Headers.fromInput(rest), hopByHop)
         })
@@ -89,8 +88,8 @@ export const layer = (
 
 const ignore = () => {}
 
-/** Sends the headers before the first of the body is there: an event stream may stay silent for long. */
-const flushHeaders = Stream.succeed(new Uint8Array(0))
+/** An event stream may stay silent for long: its headers do not wait. (`flushHeaders` would spoil those beyond ASCII.) */
+const sendHeaders = (response: Writable) => response.write(new Uint8Array(0))
 
 const failure = (status: number, error: string, error_description: string) =>
   HttpServerResponse.jsonUnsafe({ error, error_description }, { status, headers: { "cache-control": "no-store" } })

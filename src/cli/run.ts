@@ -1,6 +1,7 @@
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Runtime } from "effect"
-import { Command } from "effect/cli"
+import { CliError, Command } from "effect/cli"
 import * as serve from "./serve.ts"
 import { version } from "./version.ts"
 
@@ -9,9 +10,13 @@ const effectOkta = Command.make("effect-okta").pipe(
   Command.withSubcommands([serve.command])
 )
 
-// A signal ends a server as it should: that is success.
-const teardown: Runtime.Teardown = (exit, onExit) =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+const isUsageError = (error: unknown): boolean => CliError.isCliError(error) && error._tag === "ShowHelp"
+
+// A signal ends a server as it should: that is success. A wrong flag ends the command as any wrong setting does.
+const teardown: Runtime.Teardown = (exit, onExit) => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return onExit(0)
+  Runtime.defaultTeardown(exit, (code) => onExit(code === 1 && isUsageError(Cause.squash(exit.cause)) ? 2 : code))
+}
 
 effectOkta.pipe(
   Command.run({ version }),

@@ -1,13 +1,15 @@
-import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ConfigProvider, Console, Data, type Duration, Effect, Layer, Logger, Option, Result, Runtime } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
 import { createServer } from "node:http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
+import { isLoopbackHost } from "../config/PublicUrl.ts"
 import * as OktaAuth from "../OktaAuth.ts"
 import * as Gateway from "./Gateway.ts"
-import { native, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import { host, native, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
 
@@ -33,7 +35,8 @@ class Ended extends Data.TaggedError("Ended")<{ readonly exitCode: number }> {
   override readonly [Runtime.errorReported] = false
 }
 
-const oktaOptions = ({ allowedOrigins, path }: ServeOptions): Partial<OktaOptions> => ({
+const oktaOptions = ({ allowedOrigins, host, path }: ServeOptions): Partial<OktaOptions> => ({
+  loopbackOnly: isLoopbackHost(host === "::1" ? "[::1]" : host),
   protectedPaths: path,
   allowedOrigins
 })
@@ -43,6 +46,7 @@ const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
   const checks = {
     settings: yield* Effect.result(native(oktaOptions(options))),
     port: yield* Effect.result(port),
+    host: host(options.host),
     upstream: upstream(options.upstream),
     timeout: timeout(options.timeout)
   }
@@ -57,7 +61,7 @@ export const layer = (
   options: ServeOptions
 ): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
   Effect.gen(function*() {
-    const { port, settings, timeout, upstream } = yield* checkSettings(options)
+    const { host, port, settings, timeout, upstream } = yield* checkSettings(options)
     const ownOrigin = settings.serverUrl === undefined ? [] : [new URL(settings.serverUrl).origin]
     const server = upstream === undefined
       ? WhoamiServer.layer({ path: options.path, version, allowedOrigins: [...ownOrigin, ...options.allowedOrigins] })
@@ -78,7 +82,7 @@ export const layer = (
     })
     return Layer.effectDiscard(listening).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
-      Layer.provide(NodeHttpServer.layer(createServer, { port, host: options.host })),
+      Layer.provide(NodeHttpServer.layer(createServer, { port, host })),
       Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(NodeHttpClient.layerUndici)))
     )
   }).pipe(Layer.unwrap)
@@ -117,7 +121,8 @@ export const command = Command.make(
         InvalidConfiguration: ({ message, problems }) => end(2, message, { event: "invalid-configuration", problems }),
         ServeError: ({ cause }) => {
           const problem = cause instanceof Error ? cause.message : String(cause)
-          return end(1, `The server cannot listen: ${problem}`, { event: "cannot-listen", problem })
+          const message = `The server cannot start: ${problem}. Choose another address with --host or PORT.`
+          return end(1, message, { event: "cannot-listen", problem })
         }
       })
     )

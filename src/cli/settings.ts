@@ -55,6 +55,12 @@ export const port: Effect.Effect<number, InvalidConfiguration> = Effect.gen(func
   return yield* Effect.fromResult(checked("PORT", value, Port, "is not a port. Give a number between 0 and 65535."))
 })
 
+const Host = Schema.String.check(Schema.isPattern(/^[\w.:-]+$/))
+
+/** The address to listen on; an empty one would be all of them. */
+export const host = (address: string): Result.Result<string, InvalidConfiguration> =>
+  checked("--host", address, Host, "is not an address. Give one such as 127.0.0.1, or 0.0.0.0 for all.")
+
 const Upstream = Schema.URLFromString.check(
   Schema.makeFilter(({ hash, password, protocol, search, username }) =>
     /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ""

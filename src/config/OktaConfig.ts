@@ -25,6 +25,8 @@ export interface OktaOptions {
   readonly resourceName?: string | undefined
   /** Browser origins that may call guarded routes; by default any, and loopback ones only on a loopback server. */
   readonly allowedOrigins?: string | ReadonlyArray<string> | undefined
+  /** Without a `serverUrl`: this server listens on loopback, and is to be reached by loopback names only (false). */
+  readonly loopbackOnly?: boolean | undefined
   /** Longest token looked at, in characters (8192). */
   readonly maxTokenLength?: number | undefined
   /** Scopes that every guarded route demands. */

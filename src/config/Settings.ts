@@ -120,6 +120,7 @@ const Shared = {
     Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.hours(24)))
   ),
   allowedClients: Schema.optionalKey(someOf(Named)),
+  loopbackOnly: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   foreignEndpoints: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
 }
 

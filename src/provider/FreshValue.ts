@@ -39,6 +39,8 @@ export interface FreshValue<A, E> {
 /** Longest use of the last good value while its source is unavailable. */
 const longestAge = Duration.toMillis("24 hours")
 const warningInterval = Duration.toMillis("1 minute")
+/** A hair longer than one request may take, so that whoever waits for it hears why it failed. */
+const longestWait = Duration.sum(requestDeadline, Duration.millis(50))
 
 /**
  * Keeps a value fresh for as long as the scope lives.
@@ -118,10 +120,9 @@ export const make = Effect.fnUntraced(function*<A, E>(
     yield* report
   })
 
-  // Rounded up, so that it never wakes before the time and turns in circles.
   const rest = Effect.suspend(() => {
     usable()
-    return Effect.timeoutOption(wanted.await, Math.ceil(Math.max(0, dueAt - now())))
+    return Effect.timeoutOption(wanted.await, Math.max(0, dueAt - now()))
   })
 
   yield* Effect.exit(fetch).pipe(
@@ -135,7 +136,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
     if (failure !== undefined && !inherits(failure) && !wanted.isOpen() && now() < dueAt) return Effect.fail(failure)
     wanted.openUnsafe()
     return Effect.timeoutOrElse(Deferred.await(round), {
-      duration: requestDeadline,
+      duration: longestWait,
       orElse: () => Effect.fail(options.failed(`nothing came within ${Duration.format(requestDeadline)}`))
     })
   })

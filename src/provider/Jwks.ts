@@ -1,4 +1,5 @@
 import { Clock, Context, Effect, Layer, Metric, Result, Schema } from "effect"
+import { issuerKind } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { keyFetches, keySetAge } from "../observe/Telemetry.ts"
 import { Discovery, type DiscoveryFailed } from "./Discovery.ts"
@@ -28,7 +29,10 @@ export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
   claimedIssuer: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const origin = this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
+    const origin = isOrgServer(this.issuer)
+      ? "This issuer is an Okta org server, whose access tokens nobody but Okta can verify: use a custom authorization " +
+        "server such as /oauth2/default."
+      : this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
       ? "It comes from another authorization server, or its key has been withdrawn: sign in again."
       : `It says that it comes from ${JSON.stringify(this.claimedIssuer)}: sign in at the configured issuer, or ` +
         "configure the other one. (The access tokens of an Okta org server cannot be verified by anybody but Okta.)"
@@ -37,6 +41,8 @@ export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
     }, which ${this.issuer} does not publish. ${origin}`
   }
 }
+
+const isOrgServer = (issuer: string) => URL.canParse(issuer) && issuerKind(issuer) === "org"
 
 const maxBytes = 256 * 1024
 const lifetime = { default: 5 * 60_000, shortest: 60_000, longest: 60 * 60_000 }

@@ -8,7 +8,7 @@ import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
 import { type Policy, unmet } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
-import { protectedResources, resourceOf } from "./ResourceMetadata.ts"
+import { protectedResources, requestPath, resourceOf } from "./ResourceMetadata.ts"
 
 /** Lets requests through to what is guarded, or answers them. */
 export interface Authentication {
@@ -62,7 +62,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     scopes: ReadonlyArray<string>
   ) {
     const route = Context.getOrUndefined(yield* Effect.context<never>(), HttpRouter.RouteContext)?.route.path
-    const path = route ?? request.originalUrl.split("?", 1)[0] ?? "/"
+    const path = route ?? requestPath(request.url)
     yield* log(refusal)
     return Challenge.answer(refusal, { metadataUrl: resourceOf(resources, path)?.metadataUrl, scopes })
   })
@@ -95,6 +95,12 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:
-      return Effect.logInfo(`Request refused: ${refusal.message}`).pipe(Effect.annotateLogs({ error: refusal._tag }))
+      return Effect.logInfo(`Request refused: ${printable(refusal.message)}`).pipe(
+        Effect.annotateLogs({ error: refusal._tag })
+      )
   }
 }
+
+/** Escapes what would command a terminal or turn the text around: a message quotes what somebody sent. */
+const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)

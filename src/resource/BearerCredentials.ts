@@ -22,9 +22,10 @@ export interface CredentialsRequest {
  * the query or body.
  */
 export const read = (request: CredentialsRequest): BearerCredentials => {
+  const repeated = repeatedHeader(request.source)
+  if (repeated !== undefined) return malformed(`more than one ${repeated} header`)
   const header = request.headers["authorization"]
   if (header === undefined) return none
-  if (hasSeveralLines(request.source)) return malformed("more than one Authorization header")
   if (!/^bearer(?: |$)/i.test(header)) return none
   let start = 6
   while (header.charCodeAt(start) === 0x20) start++
@@ -37,14 +38,20 @@ export const read = (request: CredentialsRequest): BearerCredentials => {
   return { _tag: "Token", token }
 }
 
-/** Node keeps the first of several `Authorization` lines without a word, so the raw ones are counted. */
-const hasSeveralLines = (source: object): boolean => {
-  if (!Predicate.hasProperty(source, "rawHeaders") || !Array.isArray(source.rawHeaders)) return false
+/**
+ * Node keeps the first of several `Authorization` or `Host` lines without a word (RFC 9112 section 3.2), so the raw ones are
+ * counted.
+ */
+const repeatedHeader = (source: object): "Authorization" | "Host" | undefined => {
+  if (!Predicate.hasProperty(source, "rawHeaders") || !Array.isArray(source.rawHeaders)) return undefined
   const raw: ReadonlyArray<unknown> = source.rawHeaders
-  let lines = 0
+  let authorizations = 0
+  let hosts = 0
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]
-    if (typeof name === "string" && name.length === 13 && name.toLowerCase() === "authorization") lines++
+    if (typeof name !== "string") continue
+    if (name.length === 13 && name.toLowerCase() === "authorization") authorizations++
+    else if (name.length === 4 && name.toLowerCase() === "host") hosts++
   }
-  return lines > 1
+  return authorizations > 1 ? "Authorization" : hosts > 1 ? "Host" : undefined
 }

@@ -5,7 +5,7 @@ import { CurrentPrincipal } from "../token/Principal.ts"
 import type { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as Authentication from "./Authentication.ts"
 import type { Policy } from "./Policy.ts"
-import { isUnder } from "./ResourceMetadata.ts"
+import { isProtected, requestPath } from "./ResourceMetadata.ts"
 
 /** Middleware that lets in only requests with a valid token, and tells their handlers who is calling. */
 export type Guard = HttpRouter.Middleware<{
@@ -57,17 +57,19 @@ export const guard = (policy?: Policy): Guard =>
 export const protectedPaths: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier> = HttpRouter
   .middleware(
     Effect.gen(function*() {
-      const { protectedPaths } = yield* OktaConfig
+      const settings = yield* OktaConfig
       const { authenticate, scopesOf } = yield* Authentication.make
       const scopes = yield* scopesOf(undefined)
       return (httpEffect) =>
-        Effect.catch(httpEffect, (error) =>
-          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-            const path = request.url.split("?", 1)[0] ?? "/"
-            return isRouteNotFound(error) && protectedPaths.some((protectedPath) => isUnder(path, protectedPath))
-              ? authenticate(request, scopes, () => Effect.fail(error))
-              : Effect.fail(error)
-          }))
+        Effect.catch(
+          httpEffect,
+          (error) =>
+            Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+              isRouteNotFound(error) && isProtected(settings, requestPath(request.url))
+                ? authenticate(request, scopes, () =>
+                  Effect.fail(error))
+                : Effect.fail(error))
+        )
     }),
     { global: true }
   )

@@ -8,8 +8,8 @@ export class ForbiddenOrigin extends Schema.TaggedError<ForbiddenOrigin>()("Forb
   actual: Schema.String
 }) {
   override get message() {
-    return `The request's ${this.header} is ${JSON.stringify(this.actual)}. If that is meant to be, name it in ` +
-      "`allowedOrigins` or put its host into `serverUrl`."
+    return `The request's ${this.header} is ${JSON.stringify(this.actual)}. If that is meant to be, ` +
+      (this.header === "origin" ? "name it in `allowedOrigins`." : "put this host into `serverUrl` (SERVER_URL).")
   }
 }
 
@@ -19,14 +19,15 @@ export type OriginCheck = (
 ) => ForbiddenOrigin | undefined
 
 /**
- * The check for a server. One on loopback is reached by web pages through DNS names of theirs, so it asks both `Host` and
- * `Origin`; any other asks `Origin` only when origins are named.
+ * The check for a server. One on loopback is reached by web pages through DNS names of theirs (DNS rebinding), so it asks
+ * both `Host` and `Origin`; any other asks `Origin` only when origins are named. Without a `serverUrl` a server is taken
+ * to be on loopback when `loopbackOnly` says so.
  *
  * @see https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning
  */
-export const originCheck = ({ allowedOrigins, serverUrl }: Settings): OriginCheck | undefined => {
+export const originCheck = ({ allowedOrigins, loopbackOnly, serverUrl }: Settings): OriginCheck | undefined => {
   const server = serverUrl === undefined ? undefined : new URL(serverUrl)
-  const onLoopback = server !== undefined && isLoopbackHost(server.hostname)
+  const onLoopback = server === undefined ? loopbackOnly : isLoopbackHost(server.hostname)
   if (!onLoopback && allowedOrigins === undefined) return undefined
   const mayCall = (origin: string) =>
     origin === server?.origin || allowedOrigins?.includes(origin) === true ||

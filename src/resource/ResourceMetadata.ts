@@ -1,4 +1,4 @@
-import { Effect, type Layer } from "effect"
+import { Effect, type Layer, Result } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
 import { metadataCors } from "./Cors.ts"
@@ -29,20 +29,37 @@ export const protectedResources = ({ protectedPaths, serverUrl }: Settings): Rea
     }))
 }
 
-/** Whether a path is one that is protected, or lies below it. */
+/** Whether a path is one that is protected, or lies below it; in any case, as the router takes it. */
 export const isUnder = (path: string, protectedPath: string): boolean =>
-  path.startsWith(protectedPath) && (path.length === protectedPath.length || path[protectedPath.length] === "/")
+  path.slice(0, protectedPath.length).toLowerCase() === protectedPath.toLowerCase() &&
+  (path.length === protectedPath.length || path[protectedPath.length] === "/")
 
-/** The resource to which a path belongs, whether or not the base path was removed on the way here. */
+/** The path of a request as the router reads it, so that no other spelling of it is decided otherwise. */
+export const requestPath = (url: string): string => {
+  // Absolute where the platform's own request is a `Request`.
+  const path = url.replace(/^https?:\/\/[^/?#]*/i, "").split(/[?;#]/, 1)[0] || "/"
+  return Result.getOrElse(Result.try(() => decodeURI(path)), () => path).replace(/\/{2,}/g, "/")
+}
+
+/** A path below the server's base path, whether or not that was removed on the way here. */
+const belowBase = (serverUrl: string | undefined, path: string): string => {
+  const basePath = serverUrl === undefined ? "" : serverUrl.slice(new URL(serverUrl).origin.length)
+  return basePath !== "" && isUnder(path, basePath) ? path.slice(basePath.length) : path
+}
+
+/** The resource to which a path belongs. */
 export const resourceOf = (
   resources: ReadonlyArray<ProtectedResource>,
   path: string
 ): ProtectedResource | undefined => {
-  const whole = resources.at(-1)
-  if (whole === undefined) return undefined
-  const basePath = whole.resource.slice(new URL(whole.resource).origin.length)
-  const below = basePath !== "" && isUnder(path, basePath) ? path.slice(basePath.length) : path
+  const below = belowBase(resources.at(-1)?.resource, path)
   return resources.find((resource) => isUnder(below, resource.path))
+}
+
+/** Whether a path is one of the protected ones, or lies below one. */
+export const isProtected = ({ protectedPaths, serverUrl }: Settings, path: string): boolean => {
+  const below = belowBase(serverUrl, path)
+  return protectedPaths.some((protectedPath) => isUnder(below, protectedPath))
 }
 
 /**
@@ -68,25 +85,31 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
     const settings = yield* OktaConfig
     const resources = protectedResources(settings)
     const whole = resources.at(-1)
-    if (whole === undefined) return
+    if (whole === undefined) {
+      yield* Effect.logWarning(
+        "serverUrl (SERVER_URL) is not set: clients are not told where to sign in, and no resource metadata is served"
+      )
+      return
+    }
     const places = new Map<string, ProtectedResource>([[wellKnown, whole]])
     for (const resource of resources) places.set(new URL(resource.metadataUrl).pathname, resource)
     for (const [path, resource] of places) {
       const answer = HttpServerResponse.jsonUnsafe(document(settings, resource), {
         headers: { ...metadataCors, "cache-control": "public, max-age=300" }
       })
-      const refused = HttpServerResponse.empty({
-        status: 405,
-        headers: { ...metadataCors, allow: "GET, HEAD, OPTIONS" }
-      })
-      yield* router.add("GET", literal(path), answer)
-      yield* router.add("OPTIONS", literal(path), HttpServerResponse.empty({ status: 204, headers: metadataCors }))
-      for (const method of ["POST", "PUT", "PATCH", "DELETE", "QUERY"] as const) {
-        yield* router.add(method, literal(path), refused)
-      }
+      yield* router.add(
+        "*",
+        literal(path),
+        ({ method }) =>
+          Effect.succeed(method === "GET" || method === "HEAD" ? answer : method === "OPTIONS" ? options : refused)
+      )
     }
   })
 )
+
+const options = HttpServerResponse.empty({ status: 204, headers: metadataCors })
+
+const refused = HttpServerResponse.empty({ status: 405, headers: { ...metadataCors, allow: "GET, HEAD, OPTIONS" } })
 
 /** A path as the router takes it, in which a colon would begin a parameter. */
 const literal = (path: string): HttpRouter.PathInput => `/${path.slice(1).replaceAll(":", "::")}`

@@ -30,6 +30,9 @@ const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 /** Claims by which an ID token is known (OpenID Connect Core section 3.1.3.6 and 3.3.2.11). */
 const idTokenClaims = ["nonce", "at_hash", "c_hash"]
 
+/** Claims of Okta's access tokens, which its ID tokens lack. */
+const accessTokenClaims = ["cid", "scp"]
+
 /**
  * The claims in a payload, or the first reason to refuse them. Strings are compared byte for byte (RFC 8725 section
  * 3.7); `now` is in seconds since 1970.
@@ -76,6 +79,15 @@ export const check = (
     if (mark !== undefined) {
       return new WrongTokenType({ expected: expected(rules.kind), actual: `an ID token (it has the claim ${mark})` })
     }
+  }
+  const accessMark = rules.kind === "id-token"
+    ? accessTokenClaims.find((claim) => payload[claim] !== undefined)
+    : undefined
+  if (accessMark !== undefined) {
+    return new WrongTokenType({
+      expected: expected(rules.kind),
+      actual: `an access token (it has the claim ${accessMark})`
+    })
   }
   if (rules.allowedClients !== undefined) {
     const clientId = clientOf(payload)

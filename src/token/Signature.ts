@@ -1,5 +1,11 @@
 import { Context, Effect, Layer } from "effect"
-import { constants, type KeyObject, verify as nativeVerify, type VerifyKeyObjectInput } from "node:crypto"
+import {
+  constants,
+  createVerify,
+  type KeyObject,
+  verify as verifyOneShot,
+  type VerifyKeyObjectInput
+} from "node:crypto"
 import type { Algorithm } from "../config/Algorithm.ts"
 
 /**
@@ -10,20 +16,29 @@ import type { Algorithm } from "../config/Algorithm.ts"
  * A lone verification runs where it is asked for, since a trip to a thread costs more than checking an RSA signature.
  * Verifications that overlap go to Node's thread pool, which uses every core and leaves the event loop free.
  *
+ * Anything but a correct signature is `false`: of the wrong length, by another kind of key, or refused natively.
+ *
  * **Gotchas**
  *
  * The bytes must not change until the answer is there. The thread pool's size is Node's `UV_THREADPOOL_SIZE`.
  */
 export class Signature extends Context.Service<Signature, {
-  /** Anything but a correct signature is `false`: of the wrong length, by another kind of key, or refused natively. */
+  /** The answer, from wherever it comes soonest. */
   readonly verify: (
     algorithm: Algorithm,
     key: KeyObject,
     signingInput: Uint8Array,
     signature: Uint8Array
   ) => Effect.Effect<boolean>
+  /** The answer, if here and now is the place for it; otherwise `undefined`, and `verify` gives it. */
+  readonly verifyNow: (
+    algorithm: Algorithm,
+    key: KeyObject,
+    signingInput: Uint8Array,
+    signature: Uint8Array
+  ) => boolean | undefined
 }>()("effect-okta/token/Signature") {
-  static readonly layer: Layer.Layer<Signature> = Layer.sync(Signature, () => Signature.of({ verify: makeVerify() }))
+  static readonly layer: Layer.Layer<Signature> = Layer.sync(Signature, () => Signature.of(make()))
 }
 
 /** How an algorithm is computed with `node:crypto`. */
@@ -34,13 +49,14 @@ interface Method {
   readonly digest: string | null
   /** In bytes; an RSA signature is as long as its key's modulus, which the native call checks. */
   readonly length?: number
-  readonly input: (key: KeyObject) => KeyObject | VerifyKeyObjectInput
-  /** The share of an event-loop turn that it uses up: RSA verifies about five times faster than the curves. */
+  /** The share of an event-loop turn that it uses up: RSA verifies several times faster than the curves. */
   readonly cost: number
+  /** The key as the native call wants it: by itself where possible, since an object around it costs half an RSA. */
+  readonly input: (key: KeyObject) => KeyObject | VerifyKeyObjectInput
+  readonly encoded: (signature: Uint8Array) => Uint8Array
 }
 
-// Bare, because naming the padding, though it is the default, makes the native call slower by half.
-const pkcs1 = (key: KeyObject) => key
+const same = <A>(a: A) => a
 
 // The salt is exactly as long as the digest (RFC 7518 section 3.5).
 const pss = (key: KeyObject) => ({
@@ -49,25 +65,30 @@ const pss = (key: KeyObject) => ({
   saltLength: constants.RSA_PSS_SALTLEN_DIGEST
 })
 
-// R and S side by side, each of full length, rather than DER (RFC 7518 section 3.4).
-const concatenated = (key: KeyObject) => ({ key, dsaEncoding: "ieee-p1363" as const })
+/** JOSE puts R and S side by side (RFC 7518 section 3.4), which is rewritten in DER much faster here than natively. */
+const der = (signature: Uint8Array): Uint8Array => {
+  const r = derInteger(signature.subarray(0, signature.length / 2))
+  const s = derInteger(signature.subarray(signature.length / 2))
+  const length = r.length + s.length
+  return Buffer.concat([Uint8Array.of(0x30, ...length < 0x80 ? [length] : [0x81, length]), r, s])
+}
 
-const turnBudget = 4
-const rsa = { keyType: "rsa", cost: 1 } as const
-const ec = { keyType: "ec", input: concatenated, cost: turnBudget } as const
-const ed25519 = {
-  keyType: "ed25519",
-  digest: null,
-  length: 64,
-  input: (key: KeyObject) => key,
-  cost: turnBudget
-} as const
+const derInteger = (bytes: Uint8Array): Uint8Array => {
+  const start = bytes.findIndex((byte) => byte !== 0)
+  const magnitude = bytes.subarray(start < 0 ? -1 : start)
+  const sign = magnitude[0]! < 0x80 ? [] : [0]
+  return Uint8Array.of(0x02, sign.length + magnitude.length, ...sign, ...magnitude)
+}
+
+const rsa = { keyType: "rsa", cost: 1, encoded: same } as const
+const ec = { keyType: "ec", cost: 4, encoded: der, input: same } as const
+const ed25519 = { keyType: "ed25519", digest: null, length: 64, cost: 4, encoded: same, input: same } as const
 
 const methods: { readonly [algorithm in Algorithm]: Method } = {
-  RS256: { ...rsa, digest: "sha256", input: pkcs1 },
-  PS256: { ...rsa, digest: "sha256", input: pss },
-  PS384: { ...rsa, digest: "sha384", input: pss },
-  PS512: { ...rsa, digest: "sha512", input: pss },
+  RS256: { ...rsa, digest: "RSA-SHA256", input: same },
+  PS256: { ...rsa, digest: "RSA-SHA256", input: pss },
+  PS384: { ...rsa, digest: "RSA-SHA384", input: pss },
+  PS512: { ...rsa, digest: "RSA-SHA512", input: pss },
   ES256: { ...ec, digest: "sha256", length: 64 },
   ES384: { ...ec, digest: "sha384", length: 96 },
   ES512: { ...ec, digest: "sha512", length: 132 },
@@ -75,31 +96,35 @@ const methods: { readonly [algorithm in Algorithm]: Method } = {
   Ed25519: ed25519
 }
 
-interface Verification {
+/** How much may be spent in a turn: by a caller known to be alone, at first, and by callers known to be many. */
+const budgets = { alone: 16, unknown: 4, many: 1 }
+
+interface Waiting {
   readonly method: Method
   readonly key: KeyObject
   readonly signingInput: Uint8Array
   readonly signature: Uint8Array
-}
-
-interface Waiting extends Verification {
   readonly resume: (answer: Effect.Effect<boolean>) => void
 }
 
 const valid = Effect.succeed(true)
 const invalid = Effect.succeed(false)
 
-// Native calls throw, for instance where a digest is not available. Outside of a fiber, nobody else would catch it.
-const verifyHere = ({ key, method, signature, signingInput }: Verification): Effect.Effect<boolean> => {
+// Native calls throw, for instance where a digest is not available; outside of a fiber, nobody else would catch it.
+const verifyHere = (method: Method, key: KeyObject, signingInput: Uint8Array, signature: Uint8Array): boolean => {
   try {
-    return nativeVerify(method.digest, signingInput, method.input(key), signature) ? valid : invalid
+    const encoded = method.encoded(signature)
+    return method.digest === null
+      ? verifyOneShot(null, signingInput, method.input(key), encoded)
+      : createVerify(method.digest).update(signingInput).verify(method.input(key), encoded)
   } catch {
-    return invalid
+    return false
   }
 }
 
-const makeVerify = (): Signature["Service"]["verify"] => {
+const make = (): Signature["Service"] => {
   let inPool = 0
+  let budget = budgets.unknown
   let spent = 0
   let turnEnds = false
   let waiting: Array<Waiting> = []
@@ -107,7 +132,7 @@ const makeVerify = (): Signature["Service"]["verify"] => {
   const verifyInPool = ({ key, method, resume, signature, signingInput }: Waiting) => {
     inPool++
     try {
-      nativeVerify(method.digest, signingInput, method.input(key), signature, (error, correct) => {
+      verifyOneShot(method.digest, signingInput, method.input(key), method.encoded(signature), (error, correct) => {
         inPool--
         resume(error === null && correct ? valid : invalid)
       })
@@ -117,7 +142,7 @@ const makeVerify = (): Signature["Service"]["verify"] => {
     }
   }
 
-  // `setImmediate` runs after all the I/O of a turn, so requests that arrive together are seen together. A microtask
+  // `setImmediate` runs after all the I/O of a turn, so requests that arrive together are seen together; a microtask
   // would find each of them alone.
   const endTurn = () => {
     const [first, ...others] = waiting
@@ -126,39 +151,47 @@ const makeVerify = (): Signature["Service"]["verify"] => {
     spent = 0
     if (first === undefined) return
     if (others.length === 0 && inPool === 0) {
+      budget = budgets.alone
       spent = first.method.cost
-      first.resume(verifyHere(first))
+      first.resume(verifyHere(first.method, first.key, first.signingInput, first.signature) ? valid : invalid)
     } else {
+      budget = budgets.many
       verifyInPool(first)
       others.forEach(verifyInPool)
     }
   }
 
-  return (algorithm, key, signingInput, signature) => {
+  const verifyNow: Signature["Service"]["verifyNow"] = (algorithm, key, signingInput, signature) => {
     const method = methods[algorithm]
     if (
       key.asymmetricKeyType !== method.keyType || method.length !== undefined && signature.length !== method.length
     ) {
-      return invalid
+      return false
     }
-    return Effect.suspend(() => {
-      // Callers overlap already.
-      if (inPool > 0) {
-        return Effect.callback<boolean>((resume) => verifyInPool({ method, key, signingInput, signature, resume }))
-      }
-      if (!turnEnds) {
-        turnEnds = true
-        setImmediate(endTurn)
-      }
-      // The budget bounds how long a turn is held up, by one caller that never lets go of it or by many that arrive at
-      // once; who exceeds it waits for the end of the turn to see whether there is company.
-      if (spent < turnBudget) {
-        spent += method.cost
-        return verifyHere({ method, key, signingInput, signature })
-      }
-      return Effect.callback<boolean>((resume) => {
-        waiting.push({ method, key, signingInput, signature, resume })
+    // Callers overlap already.
+    if (inPool > 0) return undefined
+    if (!turnEnds) {
+      turnEnds = true
+      setImmediate(endTurn)
+    }
+    // The budget bounds how long a turn is held up, by one caller that never lets go of it or by many that arrive at
+    // once; who exceeds it waits for the end of the turn to see whether there is company.
+    if (spent >= budget) return undefined
+    spent += method.cost
+    return verifyHere(method, key, signingInput, signature)
+  }
+
+  return {
+    verifyNow,
+    verify: (algorithm, key, signingInput, signature) =>
+      Effect.suspend(() => {
+        const now = verifyNow(algorithm, key, signingInput, signature)
+        if (now !== undefined) return now ? valid : invalid
+        return Effect.callback<boolean>((resume) => {
+          const verification = { method: methods[algorithm], key, signingInput, signature, resume }
+          if (inPool > 0) verifyInPool(verification)
+          else waiting.push(verification)
+        })
       })
-    })
   }
 }

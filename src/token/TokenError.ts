@@ -41,8 +41,9 @@ export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongT
   actual: Schema.String
 }) {
   override get message() {
+    const [right, wrong] = this.expected === "an ID token" ? ["id_token", "access_token"] : ["access_token", "id_token"]
     return `The token is ${this.actual}, but ${this.expected} is needed. ` +
-      "Send the `access_token` of Okta's token answer, not the `id_token`."
+      `Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`
   }
 }
 

@@ -87,7 +87,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const now = clock.currentTimeMillisUnsafe()
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
-          const accepted = Effect.succeed<VerifiedToken>({ claims, principal: principalOf(claims) })
+          const accepted = Effect.succeed<VerifiedToken>(frozen({ claims, principal: principalOf(claims) }))
           verdicts.set(token, { key, accepted }, Math.min(claims.exp * 1000, now + longestVerdict))
           return accepted
         }
@@ -103,19 +103,20 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           }
           const same = underway.get(token)
           if (same !== undefined) return Deferred.await(same)
-          const deferred = Deferred.makeUnsafe<VerifiedToken, TokenError>()
-          underway.set(token, deferred)
-          return signature.verify(header.algorithm, key.key, jws.signingInput, jws.signature).pipe(
-            Effect.flatMap((valid) => decide(token, jws, header, key, valid)),
-            Effect.onExit((exit) =>
-              Effect.sync(() => {
-                underway.delete(token)
-                Deferred.doneUnsafe(deferred, exit)
-              })
-            ),
-            // Others wait for this, so the caller's own end must not end it.
-            Effect.uninterruptible
-          )
+          // Others wait for this, so the caller's own end must not end it, once it is known to be under way.
+          return Effect.uninterruptible(Effect.suspend(() => {
+            const deferred = Deferred.makeUnsafe<VerifiedToken, TokenError>()
+            underway.set(token, deferred)
+            return signature.verify(header.algorithm, key.key, jws.signingInput, jws.signature).pipe(
+              Effect.flatMap((valid) => decide(token, jws, header, key, valid)),
+              Effect.onExit((exit) =>
+                Effect.sync(() => {
+                  underway.delete(token)
+                  Deferred.doneUnsafe(deferred, exit)
+                })
+              )
+            )
+          }))
         }
 
         return TokenVerifier.of({
@@ -150,6 +151,13 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
 
   /** Verifies the access tokens of the configured issuer. */
   static readonly layer: Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> = TokenVerifier.layerWith()
+}
+
+/** A remembered verdict is given to many requests, none of which may change it for the others. */
+const frozen = <A>(value: A): A => {
+  if (typeof value !== "object" || value === null) return value
+  Object.values(value).forEach(frozen)
+  return Object.freeze(value)
 }
 
 /** Says where a token with an unknown key claims to come from, the usual reason for it. */

@@ -37,7 +37,7 @@ export const make = <A>(capacity: number): VerdictCache<A> => {
     },
     set: (token, value, until) => {
       if (capacity === 0) return
-      if (verdicts.size >= capacity && !verdicts.has(token)) {
+      if (!verdicts.delete(token) && verdicts.size >= capacity) {
         const oldest = verdicts.keys().next()
         if (oldest.done === false) verdicts.delete(oldest.value)
       }

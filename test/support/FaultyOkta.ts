@@ -1,4 +1,4 @@
-import { Clock, Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Redacted, type Scope } from "effect"
 import { FetchHttpClient, type HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto"
@@ -165,6 +165,7 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
         const more = () => {
           while (left-- > 0) {
             okta.flooded += megabyte.length
+            okta.onFlood()
             if (!response.write(megabyte)) return response.once("drain", more)
           }
           return response.end()
@@ -204,6 +205,15 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
     })
   })
 
+  const pass = Effect.fnUntraced(function*(duration: Duration.Input, step: Duration.Input = "1 second") {
+    const length = Duration.toMillis(Duration.fromInputUnsafe(step))
+    yield* settled
+    for (let left = Duration.toMillis(Duration.fromInputUnsafe(duration)); left > 0; left -= length) {
+      yield* TestClock.adjust(Math.min(left, length))
+      yield* settled
+    }
+  })
+
   const first = generate()
   const okta: FaultyOkta = {
     issuer,
@@ -225,6 +235,7 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
     log: [],
     headers: [],
     flooded: 0,
+    onFlood: () => {},
     waiting: () => waiting.size,
     break: (fault, documents = ["metadata", "oauth", "keys"]) => documents.forEach((kind) => faults.set(kind, fault)),
     mend: () => faults.clear(),
@@ -268,13 +279,13 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
           verify: (token: Redacted.Redacted<string>) => verifier.verify(token)
         }
       }),
-    pass: Effect.fnUntraced(function*(duration, step = "1 second") {
-      const length = Duration.toMillis(Duration.fromInputUnsafe(step))
+    pass,
+    timed: Effect.fnUntraced(function*(effect) {
+      const fiber = yield* Effect.forkChild(effect)
+      let elapsed = 0
       yield* settled
-      for (let left = Duration.toMillis(Duration.fromInputUnsafe(duration)); left > 0; left -= length) {
-        yield* TestClock.adjust(Math.min(left, length))
-        yield* settled
-      }
+      for (; fiber.pollUnsafe() === undefined && elapsed < 10_000; elapsed += 100) yield* pass("100 millis")
+      return { value: yield* Fiber.join(fiber), elapsed }
     })
   }
   return okta
@@ -305,6 +316,8 @@ export interface FaultyOkta {
   readonly headers: Array<IncomingMessage["headers"]>
   /** Bytes written by the fault `flood`. */
   flooded: number
+  /** Told before each megabyte of them. */
+  onFlood: () => void
   /** How many requests hang. */
   readonly waiting: () => number
   /** Fails requests in this way, for all documents or some, until `mend`. */
@@ -333,6 +346,10 @@ export interface FaultyOkta {
   readonly settled: Effect.Effect<void>
   /** Lets time pass, and what is on its way arrive after each step of it. */
   readonly pass: (duration: Duration.Input, step?: Duration.Input) => Effect.Effect<void>
+  /** Lets time pass until an effect ends, 10 seconds at most, and tells how long it took, in milliseconds. */
+  readonly timed: <A, E>(
+    effect: Effect.Effect<A, E>
+  ) => Effect.Effect<{ readonly value: A; readonly elapsed: number }, E>
 }
 
 type Settings = Partial<Parameters<typeof OktaAuth.layer>[0]>

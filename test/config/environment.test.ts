@@ -1,0 +1,206 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { layerConfig } from "../../src/config/Environment.ts"
+import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+
+interface Environment {
+  readonly [name: string]: string
+}
+
+const settingsOf = (env: Environment, options?: Partial<OktaOptions>) =>
+  Effect.provide(
+    OktaConfig,
+    layerConfig(options).pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+  )
+
+const mistakesIn = (env: Environment, options?: Partial<OktaOptions>) =>
+  Effect.map(
+    Effect.flip(settingsOf(env, options)),
+    ({ problems }) => problems.map(({ field, message, value }) => [field, value, message])
+  )
+
+const native: Environment = { OKTA_ISSUER: "https://acme.okta.com/oauth2/default", OKTA_AUDIENCE: "api://default" }
+
+describe("the settings from the environment", () => {
+  it.effect("native mode", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({
+        ...native,
+        OKTA_AUDIENCE: "api://default, 0oa1client ,api://other",
+        SERVER_URL: "https://mcp.example.com",
+        REQUIRED_SCOPES: "mcp:use files:read,files:write",
+        PORT: "8080",
+        REDIS_URL: "redis://localhost",
+        SQLITE_FILE: "okta.db"
+      })
+      assert.strictEqual(settings.mode, "native")
+      assert.strictEqual(settings.issuer, "https://acme.okta.com/oauth2/default")
+      assert.deepStrictEqual(settings.audience, ["api://default", "0oa1client", "api://other"])
+      assert.strictEqual(settings.serverUrl, "https://mcp.example.com")
+      assert.deepStrictEqual(settings.requiredScopes, ["mcp:use", "files:read", "files:write"])
+    }))
+
+  it.effect("proxy mode, inferred from the credentials", () =>
+    Effect.gen(function*() {
+      const first = "a".repeat(32)
+      const second = "b".repeat(32)
+      const settings = yield* settingsOf({
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_SECRET: "canary-secret",
+        SERVER_URL: "https://mcp.example.com",
+        OKTA_REDIRECT_URIS: "https://a.example/cb, cursor://cb",
+        OKTA_SCOPES: "openid email",
+        SIGNING_KEYS: "{\"keys\":[{\"kty\":\"EC\"}]}",
+        ENCRYPTION_SECRET: `${first},${second}`
+      })
+      if (settings.mode !== "proxy") return assert.fail(settings.mode)
+      assert.strictEqual(settings.clientId, "0oa1client")
+      assert.strictEqual(settings.clientSecret && Redacted.value(settings.clientSecret), "canary-secret")
+      assert.deepStrictEqual(settings.redirectUris, ["https://a.example/cb", "cursor://cb"])
+      assert.deepStrictEqual(settings.scopes, ["openid", "email"])
+      assert.deepStrictEqual(settings.encryptionSecret?.map(Redacted.value), [first, second])
+      assert.strictEqual(settings.signingKeys && Redacted.value(settings.signingKeys), "{\"keys\":[{\"kty\":\"EC\"}]}")
+      assert.notInclude(JSON.stringify(settings), "canary")
+    }))
+
+  it.effect("proxy mode with a private key", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_KEY: "{\"kty\":\"EC\",\"d\":\"canary\"}",
+        SERVER_URL: "https://mcp.example.com",
+        OKTA_MODE: "proxy"
+      })
+      assert.strictEqual(settings.mode, "proxy")
+      assert.notInclude(JSON.stringify(settings), "canary")
+    }))
+
+  it.effect("a variable that is empty, or blank, is not set", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({
+        ...native,
+        OKTA_MODE: "",
+        OKTA_CLIENT_ID: "",
+        OKTA_CLIENT_SECRET: " ",
+        SERVER_URL: "",
+        REQUIRED_SCOPES: " "
+      })
+      assert.strictEqual(settings.mode, "native")
+      assert.isUndefined(settings.serverUrl)
+      assert.deepStrictEqual(settings.requiredScopes, [])
+    }))
+
+  it.effect("options in code stand in for variables that are not set, and for what has none", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({ OKTA_AUDIENCE: "api://environment" }, {
+        issuer: "https://acme.okta.com",
+        audience: "api://code",
+        protectedPaths: "/mcp",
+        clockTolerance: "5 seconds"
+      })
+      assert.strictEqual(settings.issuer, "https://acme.okta.com")
+      assert.deepStrictEqual(settings.audience, ["api://environment"])
+      assert.deepStrictEqual(settings.protectedPaths, ["/mcp"])
+    }))
+
+  it.effect("mistakes are told by the names of the variables, all at once", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* mistakesIn({}), [
+        [
+          "OKTA_ISSUER",
+          undefined,
+          "is missing. Give the issuer of your Okta authorization server, such as https://acme.okta.com/oauth2/default"
+        ],
+        [
+          "OKTA_AUDIENCE",
+          undefined,
+          "is missing. Give the audience of your Okta authorization server, such as api://default"
+        ]
+      ])
+      assert.deepStrictEqual(
+        yield* mistakesIn({
+          OKTA_ISSUER: "https://{yourOktaDomain}",
+          OKTA_AUDIENCE: "api://default,",
+          SERVER_URL: "https://mcp.example.com/",
+          REQUIRED_SCOPES: "a\\b"
+        }, { protectedPaths: "mcp" }),
+        [
+          [
+            "OKTA_ISSUER",
+            "https://{yourOktaDomain}",
+            "still holds the placeholder {yourOktaDomain}. Put your own domain in its place."
+          ],
+          ["protectedPaths", "mcp", "is not a plain path. Write it like /mcp, with no slash at its end."],
+          [
+            "REQUIRED_SCOPES",
+            "a\\b",
+            "is not a scope. Give a list of names without spaces, quotation marks and backslashes."
+          ],
+          ["OKTA_AUDIENCE", "\"\"", "is empty. Give a value."],
+          ["SERVER_URL", "https://mcp.example.com/", "ends with a slash. Use https://mcp.example.com"]
+        ]
+      )
+    }))
+
+  it.effect("those of proxy mode too, without their secrets", () =>
+    Effect.gen(function*() {
+      const problems = yield* mistakesIn({
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_KEY: "canary",
+        ENCRYPTION_SECRET: "canary",
+        SIGNING_KEYS: "canary"
+      })
+      assert.deepStrictEqual(problems, [
+        ["SERVER_URL", undefined, "is missing. Give the public URL of this server, such as https://mcp.example.com"],
+        [
+          "OKTA_CLIENT_ID",
+          undefined,
+          "is missing. Give the client id of the web application that you made for this server in Okta."
+        ],
+        ["OKTA_CLIENT_KEY", "<redacted>", "is not a private key. Give a private JWK as JSON, with its member d."],
+        ["SIGNING_KEYS", "<redacted>", "is not a key ring. Give a JWK Set of private keys as JSON."],
+        [
+          "ENCRYPTION_SECRET",
+          "<redacted>",
+          "is shorter than 32 bytes. Make one with: openssl rand -base64 32"
+        ]
+      ])
+      assert.deepStrictEqual(yield* mistakesIn({ OKTA_ISSUER: "https://acme.okta.com", OKTA_CLIENT_ID: "0oa1" }), [
+        ["SERVER_URL", undefined, "is missing. Give the public URL of this server, such as https://mcp.example.com"],
+        [
+          "OKTA_CLIENT_SECRET",
+          undefined,
+          "is missing. Give the client's secret, or its private key in OKTA_CLIENT_KEY."
+        ]
+      ])
+    }))
+
+  it.effect("a mode that contradicts the credentials", () =>
+    Effect.gen(function*() {
+      const problems = yield* mistakesIn({
+        ...native,
+        OKTA_MODE: "native",
+        OKTA_CLIENT_ID: "0oa1",
+        OKTA_CLIENT_SECRET: "canary"
+      })
+      assert.deepStrictEqual(problems, [[
+        "OKTA_MODE",
+        "native",
+        "contradicts OKTA_CLIENT_ID and OKTA_CLIENT_SECRET, which mean proxy. Remove one or the other."
+      ]])
+    }))
+
+  it.effect("an environment that cannot be read is one mistake", () =>
+    Effect.gen(function*() {
+      const broken = ConfigProvider.make(() =>
+        Effect.fail(new ConfigProvider.SourceError({ message: "the vault is sealed" }))
+      )
+      const error = yield* Effect.flip(
+        Effect.provide(OktaConfig, layerConfig().pipe(Layer.provide(ConfigProvider.layer(broken))))
+      )
+      assert.deepStrictEqual(error.problems.map(({ field }) => field), ["environment"])
+      assert.include(error.message, "the vault is sealed")
+    }))
+})

@@ -1,0 +1,200 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Metric } from "effect"
+import { TestClock } from "effect/testing"
+import { keyFetches, keySetAge } from "../../src/observe/Telemetry.ts"
+import { type FaultyOkta, make, until } from "../support/FaultyOkta.ts"
+
+const fetches = (outcome: string) =>
+  Effect.map(Metric.value(Metric.withAttributes(keyFetches, { outcome })), ({ count }) => Number(count))
+
+/** How many seconds pass until the keys are fetched again. */
+const secondsUntilFetch = Effect.fnUntraced(function*(okta: FaultyOkta) {
+  const { keys } = okta.requests
+  for (let seconds = 0; seconds <= 4000; seconds++) {
+    if (okta.requests.keys > keys) return seconds
+    yield* TestClock.adjust("1 second")
+    // Settling takes longer, and matters only when something is on its way.
+    if ([60, 120, 300, 600, 3600].includes(seconds + 1)) yield* okta.settled
+  }
+  return undefined
+})
+
+describe("The lifetime of a key set", () => {
+  for (
+    const [cacheControl, lifetime] of [
+      [undefined, 300],
+      ["private", 300],
+      ["max-age=60", 60],
+      ["max-age=600, public", 600],
+      ["max-age=10", 60],
+      ["max-age=0", 60],
+      ["no-cache", 60],
+      ["no-store, max-age=900", 60],
+      ["max-age=3600", 3600],
+      ["max-age=31536000", 3600]
+    ] as const
+  ) {
+    it.effect(`is ${lifetime} seconds with Cache-Control: ${cacheControl ?? "(none)"}`, () =>
+      Effect.gen(function*() {
+        const okta = yield* make()
+        okta.cacheControl = cacheControl
+        const { jwks } = yield* okta.start()
+        yield* jwks.ready
+        assert.strictEqual(yield* secondsUntilFetch(okta), lifetime)
+      }))
+  }
+})
+
+describe("A key", () => {
+  it.effect("that is known is given at once", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks } = yield* okta.start()
+      const key = yield* jwks.key("key-1")
+      assert.strictEqual(key.kid, "key-1")
+      assert.strictEqual(jwks.peek("key-1"), key)
+      assert.isUndefined(jwks.peek("constructor"))
+    }))
+
+  it.effect("that has not changed is the same through every refresh, so that verdicts last", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks } = yield* okta.start()
+      const key = yield* jwks.key("key-1")
+      okta.rotate()
+      yield* jwks.reload
+      assert.strictEqual(yield* jwks.key("key-1"), key)
+      assert.isTrue(jwks.holds(key))
+    }))
+
+  it.effect("that another has taken the kid of is held no longer", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      const key = yield* jwks.key("key-1")
+      const token = okta.token()
+      yield* verify(token)
+      okta.published = [{ ...okta.generate().jwk, kid: "key-1" }]
+      yield* jwks.reload
+      assert.isFalse(jwks.holds(key))
+      assert.strictEqual((yield* Effect.flip(verify(token)))._tag, "InvalidSignature")
+    }))
+
+  it.effect("that is not published is told with those that are", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { verify } = yield* okta.start()
+      const error = yield* Effect.flip(verify(okta.token({ key: okta.generate(), kid: "other" })))
+      assert(error._tag === "UnknownKey")
+      assert.deepStrictEqual([error.kid, error.known], ["other", ["key-1"]])
+    }))
+
+  it.effect("with a name of 8,000 characters is told in short", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks } = yield* okta.start()
+      const error = yield* Effect.flip(jwks.key("k".repeat(8000)))
+      assert.isBelow(error.message.length, 500)
+    }))
+
+  it.effect("that just appeared is found by all who wait for it, in one fetch", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* jwks.ready
+      okta.rotate()
+      const tokens = Array.from({ length: 50 }, (_, index) => okta.token({ claims: { jti: `${index}` } }))
+      yield* Effect.forEach(tokens, verify, { concurrency: "unbounded" })
+      assert.strictEqual(okta.requests.keys, 2)
+    }))
+})
+
+describe("The keys' address", () => {
+  it.effect("may be another origin when the settings say so", () =>
+    Effect.gen(function*() {
+      const keyServer = yield* make()
+      const okta = yield* make()
+      okta.metadata = { ...okta.metadata, jwks_uri: keyServer.metadata["jwks_uri"] }
+      const { verify } = yield* okta.start({ foreignEndpoints: true })
+      yield* verify(okta.token())
+      assert.deepStrictEqual([okta.requests.keys, keyServer.requests.keys], [0, 1])
+    }))
+
+  it.effect("is followed when it changes", () =>
+    Effect.gen(function*() {
+      const keyServer = yield* make()
+      const okta = yield* make()
+      const { discovery, jwks } = yield* okta.start({ foreignEndpoints: true })
+      yield* jwks.ready
+      okta.metadata = { ...okta.metadata, jwks_uri: keyServer.metadata["jwks_uri"] }
+      yield* discovery.reload
+      yield* jwks.reload
+      assert.strictEqual(keyServer.requests.keys, 1)
+    }))
+})
+
+describe("A reload", () => {
+  it.effect("fails when Okta does, and leaves what is held", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* jwks.ready
+      okta.break({ status: 404 }, ["keys"])
+      assert.strictEqual((yield* Effect.flip(jwks.reload))._tag, "KeysUnavailable")
+      yield* verify(okta.token())
+    }))
+
+  it.effect("in the middle of a fetch does not trust what that fetch brings", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* jwks.ready
+      okta.rotate()
+      okta.break("silent", ["keys"])
+      yield* TestClock.adjust("5 minutes")
+      yield* until("the keys were asked for", () => okta.waiting() === 1)
+      const reload = yield* Effect.forkChild(jwks.reload)
+      yield* Effect.yieldNow
+      okta.release()
+      okta.withdraw("key-1")
+      okta.mend()
+      yield* Fiber.join(reload)
+      assert.isUndefined(jwks.peek("key-1"))
+      yield* verify(okta.token())
+    }))
+})
+
+it.effect("Whether tokens can be verified is known", () =>
+  Effect.gen(function*() {
+    const okta = yield* make()
+    okta.break({ status: 404 })
+    const { jwks } = yield* okta.start()
+    assert.strictEqual((yield* Effect.flip(jwks.ready))._tag, "DiscoveryFailed")
+    assert.isFalse(yield* jwks.usable)
+    okta.mend()
+    yield* okta.pass("32 seconds")
+    yield* jwks.ready
+    assert.isTrue(yield* jwks.usable)
+  }))
+
+it.effect("Fetches, failures and the age of the set are counted", () =>
+  Effect.gen(function*() {
+    const okta = yield* make()
+    const [succeeded, failed] = [yield* fetches("success"), yield* fetches("failure")]
+    okta.break({ status: 404 }, ["metadata", "oauth"])
+    const { jwks } = yield* okta.start()
+    yield* okta.pass("30 seconds")
+    // It was the metadata that could not be fetched.
+    assert.deepStrictEqual([yield* fetches("success"), yield* fetches("failure")], [succeeded, failed])
+    okta.mend()
+    yield* okta.pass("31 seconds")
+    yield* jwks.ready
+    assert.deepStrictEqual([yield* fetches("success"), yield* fetches("failure")], [succeeded + 1, failed])
+    okta.break({ status: 404 }, ["keys"])
+    yield* Effect.flip(jwks.reload)
+    assert.strictEqual(yield* fetches("failure"), failed + 1)
+    yield* okta.pass("3 minutes", "10 seconds")
+    const { value } = yield* Metric.value(keySetAge)
+    assert.isAtLeast(Number(value), 120)
+    assert.isAtMost(Number(value), 260)
+  }))
