@@ -2,7 +2,10 @@ import { Clock, Context, Effect, Layer, Redacted, Ref } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { CompactSign, exportJWK, generateKeyPair, type GenerateKeyPairResult, type JWK } from "jose"
 import type { Algorithm } from "../config/Algorithm.ts"
+import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { issuerKind } from "../config/IssuerUrl.ts"
+import type { OktaOptions } from "../config/OktaConfig.ts"
+import * as OktaAuth from "../OktaAuth.ts"
 
 /** Ways in which a token can be wrong, each refused with the error named after it. */
 export type Defect =
@@ -113,6 +116,23 @@ export class OktaTest extends Context.Service<OktaTest, {
 
   /** The audience, unless another is chosen. */
   static readonly audience = "api://default"
+
+  /**
+   * The Okta in memory and everything that guards routes by it, in place of `OktaAuth.layer` in a test. The `HttpClient`
+   * that reaches it stays inside.
+   */
+  static readonly layerAuth = (
+    { algorithm, ...settings }: Partial<OktaOptions> & { readonly algorithm?: Algorithm | undefined } = {}
+  ): Layer.Layer<OktaTest | OktaAuth.Services, InvalidConfiguration> => {
+    const issuer = settings.issuer ?? OktaTest.issuer
+    const audience = settings.audience ?? OktaTest.audience
+    const okta = OktaTest.layer({ issuer, audience: typeof audience === "string" ? audience : audience[0], algorithm })
+    const algorithms = settings.algorithms ?? algorithm
+    return OktaAuth.layer({ ...settings, issuer, audience, algorithms }).pipe(
+      Layer.merge(Layer.effect(OktaTest, OktaTest)),
+      Layer.provide(okta)
+    )
+  }
 
   /** The Okta in memory and the `HttpClient` that reaches it, and nothing else. */
   static readonly layer = (options: OktaTestOptions = {}): Layer.Layer<OktaTest | HttpClient.HttpClient> =>

@@ -44,7 +44,7 @@ export const scopesOf = ({ scope, scp }: AccessTokenClaims): ReadonlyArray<strin
 export const principalOf = (claims: AccessTokenClaims): Principal => {
   const clientId = clientOf(claims)
   const scopes = scopesOf(claims)
-  if (claims.uid === undefined && clientId === claims.sub) return { _tag: "Service", clientId, scopes }
+  if (claims.uid === undefined && clientId === claims.sub) return { _tag: "Service", subject: clientId, clientId, scopes }
   const { acr, amr, auth_time, email, groups, preferred_username, sub, uid } = claims
   return {
     _tag: "User",

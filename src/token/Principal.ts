@@ -27,6 +27,8 @@ export type User = typeof User.Type
 
 /** A client acting for itself, by a client-credentials token. */
 export const Service = Schema.TaggedStruct("Service", {
+  /** `sub`: the same as `clientId`. */
+  subject: Schema.String,
   clientId: Schema.String,
   scopes: Schema.Array(Schema.String)
 })

@@ -3,11 +3,14 @@
  *
  * - `ts` blocks are type-checked, each by itself.
  * - `ts run` blocks are run too, and must end well.
- * - `ts serve` blocks are servers: they are run until they say that they listen, and must then stop when asked to.
+ * - `ts serve` blocks are servers: with the stand-in as Okta, on a free port, they must say that they listen, tell where
+ *   to sign in, and stop when asked to.
  */
 import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { FetchHttpClient, HttpClient } from "effect/http"
+import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { command, project, run } from "../support/Program.ts"
 import { codeBlocks, documented, pages } from "./CodeBlock.ts"
 
@@ -35,7 +38,7 @@ const written = Layer.effectDiscard(
   })
 )
 
-layer(Layer.provideMerge(written, NodeServices.layer))("code in the documentation", (it) => {
+layer(Layer.mergeAll(written, OktaStandIn.layer(), FetchHttpClient.layer).pipe(Layer.provideMerge(NodeServices.layer)))("code in the documentation", (it) => {
   it.effect("is found", () =>
     Effect.sync(() => {
       const page = "Text\n```ts run\nconst a = 1\n```\n- item\n  ````ts\n  ```\n  ````\n```text\nb\n```\n"
@@ -68,13 +71,25 @@ layer(Layer.provideMerge(written, NodeServices.layer))("code in the documentatio
     "$at serves",
     ({ file }) =>
       Effect.gen(function*() {
-        const server = yield* command(["node", file])
+        const okta = yield* OktaStandIn
+        const fs = yield* FileSystem.FileSystem
+        const code = (yield* fs.readFileString(file))
+          .replaceAll("https://acme.okta.com/oauth2/default", okta.issuer)
+          .replaceAll(/\bport: \d+/g, "port: 0, host: \"127.0.0.1\"")
+        const served = file.replace(/\.ts$/, ".served.ts")
+        yield* fs.writeFileString(served, code)
+        const server = yield* command(["node", served], {
+          env: { OKTA_ISSUER: okta.issuer, OKTA_AUDIENCE: okta.audience, SERVER_URL: "http://localhost:3000" }
+        })
         const said = yield* Stream.decodeText(server.all).pipe(
           Stream.scan(() => "", (before, text) => before + text),
           Stream.takeUntil((text) => text.includes("Listening on")),
           Stream.runLast
         )
-        assert.include(said.toString(), "Listening on")
+        const url = /Listening on (\S+)/.exec(Option.getOrElse(said, () => ""))?.[1]?.replace(/\/$/, "")
+        assert.isDefined(url)
+        const metadata = yield* HttpClient.get(`${url}/.well-known/oauth-protected-resource`)
+        assert.deepInclude(yield* metadata.json, { authorization_servers: [okta.issuer] })
         yield* server.kill()
       })
   )

@@ -8,11 +8,16 @@ export const project = fileURLToPath(new URL("../..", import.meta.url)).replace(
 /** A program and its arguments; the project's own tools and its Node come first. */
 export const command = (
   [program, ...args]: readonly [string, ...Array<string>],
-  options: { readonly cwd?: string } = {}
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {}
 ) =>
   ChildProcess.make(program, args, {
     cwd: options.cwd ?? project,
-    env: { PATH: `${project}/node_modules/.bin:${process.env["PATH"]}`, NO_COLOR: "1", FORCE_COLOR: undefined },
+    env: {
+      PATH: `${project}/node_modules/.bin:${process.env["PATH"]}`,
+      NO_COLOR: "1",
+      FORCE_COLOR: undefined,
+      ...options.env
+    },
     extendEnv: true,
     stdin: "ignore"
   })
