@@ -47,12 +47,16 @@ const checked = <A>(
     () => new InvalidConfiguration({ problems: [{ field, value: withoutUserinfo(String(value)), message }] })
   )
 
-const Port = Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65535 }))
+const Port = Schema.String.check(Schema.isPattern(/^\d{1,5}$/)).pipe(
+  Schema.decodeTo(Schema.NumberFromString.check(Schema.isBetween({ minimum: 0, maximum: 65535 })))
+)
 
 /** The port to listen on. */
 export const port: Effect.Effect<number, InvalidConfiguration> = Effect.gen(function*() {
-  const value = yield* Effect.orDie(Config.String("PORT").pipe(Config.withDefault("8080")))
-  return yield* Effect.fromResult(checked("PORT", value, Port, "is not a port. Give a number between 0 and 65535."))
+  const value = yield* Effect.orDie(Config.String("PORT").pipe(Config.withDefault("")))
+  return yield* Effect.fromResult(
+    checked("PORT", value.trim() || "8080", Port, "is not a port. Give a number between 0 and 65535.")
+  )
 })
 
 const Host = Schema.String.check(Schema.isPattern(/^[\w.:-]+$/))
