@@ -2,7 +2,7 @@
  * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
  */
 import { Effect, Layer } from "effect"
-import type { HttpClient, HttpRouter } from "effect/http"
+import { type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
@@ -20,7 +20,10 @@ export { guard } from "./resource/Guard.ts"
 
 /** How the layer starts, beyond the settings. */
 export interface StartOptions extends VerifierOptions {
-  /** Fail at once when Okta's keys cannot be had (false): otherwise the layer is built and heals itself. */
+  /**
+   * Wait for Okta's keys, 3 seconds at most, and fail with `DiscoveryFailed` or `KeysUnavailable` without them (false).
+   * Otherwise the layer is built at once and heals itself.
+   */
   readonly failFast?: boolean | undefined
 }
 
@@ -46,8 +49,14 @@ const from = (
     Layer.provide(OktaHttp.layer),
     Layer.provide(Signature.layer)
   )
-  return Layer.provideMerge(verifier, config)
+  return Layer.merge(Layer.provideMerge(verifier, config), redactedNames)
 }
+
+/** A client that sends its token in the query, where it is not looked at, is not to find it in a span either. */
+const redactedNames = Layer.effect(
+  UrlParams.CurrentRedactedNames,
+  Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "access_token"])
+)
 
 const start = Effect.fnUntraced(function*({ accept, failFast }: StartOptions) {
   const settings = yield* OktaConfig
@@ -66,7 +75,7 @@ const start = Effect.fnUntraced(function*({ accept, failFast }: StartOptions) {
 })
 
 /**
- * Everything that is needed to guard routes, from options in code.
+ * Everything that is needed to guard routes, from options in code. Fails with `InvalidConfiguration`.
  *
  * **Details**
  *
@@ -90,21 +99,33 @@ const start = Effect.fnUntraced(function*({ accept, failFast }: StartOptions) {
 export function layer(
   options: OktaOptions & LazyStart
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
+/** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
 export function layer({ accept, cacheSize, failFast, ...options }: OktaOptions & StartOptions) {
   return from(OktaConfig.layer(options), { accept, cacheSize, failFast })
 }
 
 /**
- * The same from the environment: `OKTA_ISSUER`, `OKTA_AUDIENCE`, `SERVER_URL`, `REQUIRED_SCOPES` and the others.
+ * Everything that is needed to guard routes, from the environment: `OKTA_ISSUER`, `OKTA_AUDIENCE`, `SERVER_URL` and
+ * `REQUIRED_SCOPES`. Fails with `InvalidConfiguration`.
  *
  * **Details**
  *
- * Options in code stand in for what has no variable, and for variables that are not set.
+ * Options in code stand in for what has no variable, and for variables that are not set. All else is as with `layer`.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * export const Okta = OktaAuth.layerConfig({ protectedPaths: "/mcp" }).pipe(Layer.provide(FetchHttpClient.layer))
+ * ```
  */
 export function layerConfig(
   options?: Partial<OktaOptions> & LazyStart
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
+/** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
@@ -113,13 +134,43 @@ export function layerConfig({ accept, cacheSize, failFast, ...options }: Partial
 }
 
 /**
- * What clients look for besides your own routes: the resource metadata (RFC 9728), and the challenge on the protected
- * paths for any method.
+ * What clients look for besides your own routes: the resource metadata, and the challenge on the protected paths for
+ * any method.
+ *
+ * **Details**
+ *
+ * Without a `serverUrl` there is no metadata, and a warning at the start says so.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9728.html
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ *
+ * const Mine = HttpRouter.add("GET", "/hello", HttpServerResponse.text("Hello")).pipe(
+ *   Layer.provide(OktaAuth.guard().layer)
+ * )
+ *
+ * export const Server = HttpRouter.serve(Layer.merge(Mine, OktaAuth.routes))
+ * ```
  */
 export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier> = Layer.mergeAll(
   ResourceMetadata.routes,
   protectedPaths
 )
 
-/** `/healthz` and `/readyz`. */
+/**
+ * `/healthz`, which answers 200 while the process lives, and `/readyz`, which answers 200 while Okta's keys are held
+ * and otherwise 503. Neither needs a token.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Layer } from "effect"
+ * import { HttpRouter } from "effect/http"
+ *
+ * export const Server = HttpRouter.serve(Layer.merge(OktaAuth.routes, OktaAuth.health))
+ * ```
+ */
 export const health: Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks> = Health.routes

@@ -13,5 +13,9 @@ export const algorithms = [
   "Ed25519"
 ] as const
 
-/** The `alg` of a token that may be accepted. */
+/**
+ * The `alg` of a token that may be accepted; symmetric ones and `none` never are.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7518.html#section-3.1
+ */
 export type Algorithm = (typeof algorithms)[number]

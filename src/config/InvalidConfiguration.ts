@@ -6,7 +6,7 @@ export const ConfigurationProblem = Schema.Struct({
   field: Schema.String,
   /** What was given, absent when nothing was; secrets read `<redacted>`. */
   value: Schema.optionalKey(Schema.String),
-  /** What is wrong and how to mend it. */
+  /** What is wrong and how to mend it, as a sentence that begins with the field. */
   message: Schema.String
 })
 
@@ -15,6 +15,7 @@ export type ConfigurationProblem = typeof ConfigurationProblem.Type
 
 /** The settings cannot be used; every mistake in them is listed. */
 export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguration>()("InvalidConfiguration", {
+  /** Every mistake, at least one. */
   problems: Schema.Array(ConfigurationProblem)
 }) {
   override get message() {

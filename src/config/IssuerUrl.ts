@@ -10,7 +10,12 @@ import { publicUrlMistakes, type Reading } from "./PublicUrl.ts"
  */
 export type IssuerKind = "org" | "custom"
 
-/** Whether an issuer is Okta's org server (no path) or a custom server (`/oauth2/default`, `/oauth2/{id}`). */
+/**
+ * Whether an issuer is Okta's org server (no path) or a custom server (`/oauth2/default`, `/oauth2/{id}`). Throws a
+ * `TypeError` for text that is not a URL.
+ *
+ * @see https://developer.okta.com/docs/concepts/auth-servers/
+ */
 export const issuerKind = (issuer: string): IssuerKind => new URL(issuer).pathname === "/" ? "org" : "custom"
 
 /**

@@ -6,7 +6,7 @@ import { Native, Proxy, type Settings } from "./Settings.ts"
 
 export { Native, Proxy, Scope, Settings } from "./Settings.ts"
 
-/** `Duration.seconds(30)`, `"30 seconds"`, or a number of milliseconds. */
+/** A length of time: `Duration.seconds(30)`, `"30 seconds"`, or a number of milliseconds. */
 export type LengthOfTime = Duration.Duration | `${number} ${Duration.Unit}` | number
 
 /** What the developer gives; everything but `issuer` has a default or depends on the mode. */
@@ -51,13 +51,13 @@ export interface OktaOptions {
   readonly clientKey?: Redacted.Redacted<string> | undefined
   /** Proxy mode: further redirect URIs that clients may use. */
   readonly redirectUris?: string | ReadonlyArray<string> | undefined
-  /** Proxy mode: scopes asked of Okta. */
+  /** Proxy mode: scopes asked of Okta (`openid`, `profile`, `email`, `offline_access`). */
   readonly scopes?: string | ReadonlyArray<string> | undefined
   /** Proxy mode: a JWK Set of private keys as JSON; the first signs, all verify. */
   readonly signingKeys?: Redacted.Redacted<string> | undefined
   /** Proxy mode: 32 bytes or more; of several, the first seals and all open. */
   readonly encryptionSecret?: Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>> | undefined
-  /** Proxy mode: hand Okta's access token to the client in place of ours. */
+  /** Proxy mode: hand Okta's access token to the client in place of ours (false). */
   readonly passThrough?: boolean | undefined
 }
 
@@ -87,7 +87,8 @@ const shown = (field: string, value: unknown): string => {
   const text = typeof value === "string" && value !== "" && !/^\s|\s$|\p{Cc}/u.test(value)
     ? value
     : Formatter.format(value)
-  return withoutUserinfo(text.length > 200 ? `${text.slice(0, 200)}…` : text)
+  const safe = withoutUserinfo(text)
+  return safe.length > 200 ? `${safe.slice(0, 200)}…` : safe
 }
 
 /**
@@ -172,9 +173,18 @@ export const decode = (
  * The settings of this server.
  *
  * @see {@link OktaOptions} for what each means.
+ * @example
+ * ```ts
+ * import { OktaConfig } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * const Settings = OktaConfig.layer({ issuer: "https://acme.okta.com/oauth2/default", audience: "api://default" })
+ *
+ * export const issuer = Effect.map(OktaConfig, ({ issuer }) => issuer).pipe(Effect.provide(Settings))
+ * ```
  */
 export class OktaConfig extends Context.Service<OktaConfig, Settings>()("effect-okta/config/OktaConfig") {
-  /** From options in code; fails with every mistake in them at once. */
+  /** From options in code; fails with `InvalidConfiguration`, which lists every mistake in them. */
   static readonly layer = (options: OktaOptions): Layer.Layer<OktaConfig, InvalidConfiguration> =>
     Layer.effect(OktaConfig, Effect.suspend(() => Effect.fromResult(decode(options))))
 }

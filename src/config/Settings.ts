@@ -101,26 +101,39 @@ const anyOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
 
 const Shared = {
+  /** Okta's authorization server, byte for byte. */
   issuer: Issuer,
+  /** Paths under `serverUrl` that are resources of their own (RFC 9728 section 3.1). */
   protectedPaths: anyOf(Path),
+  /** A name for people, in the resource metadata. */
   resourceName: Schema.optionalKey(Named),
+  /** Browser origins that may call; absent: any, or loopback ones on a loopback server. */
   allowedOrigins: Schema.optionalKey(Schema.Array(Origin)),
+  /** Longest token looked at, in characters. */
   maxTokenLength: Count.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(8192))),
+  /** Scopes that every guarded route demands. */
   requiredScopes: anyOf(Scope),
+  /** Scopes named in the resource metadata; empty: the required ones. */
   scopesSupported: anyOf(Scope),
+  /** Signature algorithms accepted. */
   algorithms: someOf(
     Schema.Literals(algorithms).annotate({
       message: `is not an algorithm that can be accepted. Choose among ${algorithms.join(", ")}.`
     })
   ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(["RS256"] as const))),
+  /** How far Okta's clock and ours may be apart. */
   clockTolerance: lengthOfTime("30 seconds", Predicate.not(Duration.isNegative)).pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.seconds(30)))
   ),
+  /** Longest time between a token's `iat` and `exp`. */
   maxTokenLifetime: lengthOfTime("24 hours", Duration.isPositive).pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.hours(24)))
   ),
+  /** Okta client ids (`cid`) whose tokens are accepted; absent: all. */
   allowedClients: Schema.optionalKey(someOf(Named)),
+  /** Without a `serverUrl`: whether this server is to be reached by loopback names only. */
   loopbackOnly: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
+  /** Whether Okta's endpoints may be on another origin than the issuer's. */
   foreignEndpoints: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
 }
 
@@ -128,7 +141,9 @@ const Shared = {
 export const Native = Schema.Struct({
   mode: Schema.Literal("native"),
   ...Shared,
+  /** The `aud` that a token must carry; of several, one is enough. */
   audience: someOf(Named),
+  /** This server's public base URL. */
   serverUrl: Schema.optionalKey(ServerUrl)
 })
 
@@ -136,22 +151,32 @@ export const Native = Schema.Struct({
 export const Proxy = Schema.Struct({
   mode: Schema.Literal("proxy"),
   ...Shared,
+  /** The `aud` that Okta's access token must carry; of several, one is enough. */
   audience: Schema.optionalKey(someOf(Named)),
+  /** This server's public base URL. */
   serverUrl: ServerUrl,
+  /** Our own client at Okta. */
   clientId: Named,
+  /** Its secret. */
   clientSecret: Schema.optionalKey(Secret),
+  /** Its private JWK as JSON, in place of a secret. */
   clientKey: Schema.optionalKey(PrivateKey),
+  /** Further redirect URIs that clients may use. */
   redirectUris: anyOf(Named),
+  /** Scopes asked of Okta. */
   scopes: Schema.Array(Scope).pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(["openid", "profile", "email", "offline_access"]))
   ),
+  /** A JWK Set of private keys as JSON; the first signs, all verify. */
   signingKeys: Schema.optionalKey(KeyRing),
+  /** 32 bytes or more; of several, the first seals and all open. */
   encryptionSecret: Schema.optionalKey(someOf(StrongSecret)),
+  /** Whether the client gets Okta's access token in place of ours. */
   passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
 })
 
-/** The settings, checked; `mode` tells the two kinds apart. */
+/** The settings, checked and with their defaults; `mode` tells the two kinds apart. */
 export const Settings = Schema.Union([Native, Proxy])
 
-/** The settings, checked; `mode` tells the two kinds apart. */
+/** The settings, checked and with their defaults; `mode` tells the two kinds apart. */
 export type Settings = typeof Settings.Type

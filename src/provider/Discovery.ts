@@ -5,9 +5,15 @@ import * as FreshValue from "./FreshValue.ts"
 import { OktaHttp } from "./OktaHttp.ts"
 import { fromDocument, type ServerMetadata } from "./ServerMetadata.ts"
 
-/** The issuer's metadata could not be had, or cannot be trusted. */
+/**
+ * The issuer's metadata could not be had, or cannot be trusted.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-3.3
+ */
 export class DiscoveryFailed extends Schema.TaggedError<DiscoveryFailed>()("DiscoveryFailed", {
+  /** The configured issuer. */
   issuer: Schema.String,
+  /** What went wrong, and at which address. */
   reason: Schema.String,
   /** Time that Okta asked us to wait, in milliseconds. */
   retryAfter: Schema.optionalKey(Schema.Number)
@@ -26,13 +32,24 @@ const lifetime = 60 * 60 * 1000
  *
  * @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-3
+ * @example
+ * ```ts
+ * import { Discovery } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * export const signInUrl = Effect.gen(function*() {
+ *   const { metadata } = yield* Discovery
+ *   return (yield* metadata).authorization_endpoint
+ * })
+ * ```
  */
 export class Discovery extends Context.Service<Discovery, {
-  /** The current metadata. Waits only when none has been fetched, at most 3 seconds. */
+  /** The current metadata. Waits only when there is none, at most 3 seconds, and fails with `DiscoveryFailed` then. */
   readonly metadata: Effect.Effect<ServerMetadata, DiscoveryFailed>
-  /** Fetches the metadata now. */
+  /** Fetches the metadata now; fails with `DiscoveryFailed`, at once in the pause after a failed fetch. */
   readonly reload: Effect.Effect<void, DiscoveryFailed>
 }>()("effect-okta/provider/Discovery") {
+  /** Fetches in the background for as long as the layer lives; is built while Okta is away, too. */
   static readonly layer: Layer.Layer<Discovery, never, OktaConfig | OktaHttp> = Layer.effect(
     Discovery,
     Effect.gen(function*() {
@@ -67,7 +84,7 @@ export class Discovery extends Context.Service<Discovery, {
                 (second) => Effect.fail(failed(`${first.reason}, and ${second.reason}`, second.retryAfter))
               )
         ),
-        Effect.withSpan("effect-okta.discovery", { attributes: { issuer } })
+        Effect.withSpan("effect-okta.discovery", { root: true, attributes: { issuer } })
       )
 
       const metadata = yield* FreshValue.make<ServerMetadata, DiscoveryFailed>({

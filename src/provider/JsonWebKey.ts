@@ -2,9 +2,15 @@ import { Result, Schema } from "effect"
 import { createPublicKey, type JsonWebKey as NodeJsonWebKey, type KeyObject } from "node:crypto"
 import { type Algorithm, algorithms } from "../config/Algorithm.ts"
 
-/** A public key that may verify tokens. */
+/**
+ * A public key that may verify tokens.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7517.html#section-4
+ */
 export interface VerificationKey {
+  /** Its name in the key set. */
   readonly kid: string
+  /** The key itself, as `node:crypto` takes it. */
   readonly key: KeyObject
   /** The algorithms it may be used with: the one it is published for, or all that fit it. */
   readonly algorithms: ReadonlyArray<Algorithm>

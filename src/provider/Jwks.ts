@@ -7,9 +7,15 @@ import * as FreshValue from "./FreshValue.ts"
 import { type KeySet, readKeySet, type VerificationKey } from "./JsonWebKey.ts"
 import { OktaHttp } from "./OktaHttp.ts"
 
-/** The issuer's keys could not be had, so that nothing can be said about a token. */
+/**
+ * The issuer's keys could not be had, so that nothing can be said about a token.
+ *
+ * @see https://developer.okta.com/docs/concepts/key-rotation/
+ */
 export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()("KeysUnavailable", {
+  /** The configured issuer. */
   issuer: Schema.String,
+  /** What went wrong, and at which address. */
   reason: Schema.String,
   /** Time that Okta asked us to wait, in milliseconds. */
   retryAfter: Schema.optionalKey(Schema.Number)
@@ -20,29 +26,38 @@ export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()("Keys
   }
 }
 
-/** The token names a key that the issuer does not publish. */
+/**
+ * The token names a key that the issuer does not publish.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7515.html#section-4.1.4
+ */
 export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
+  /** The configured issuer. */
   issuer: Schema.String,
+  /** The key that the token names, its first 100 characters. */
   kid: Schema.String,
+  /** The keys that the issuer publishes. */
   known: Schema.Array(Schema.String),
   /** Who the token says issued it; nothing proves that. */
   claimedIssuer: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const origin = isOrgServer(this.issuer)
-      ? "This issuer is an Okta org server, whose access tokens nobody but Okta can verify: use a custom authorization " +
-        "server such as /oauth2/default."
-      : this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
+    const origin = this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
       ? "It comes from another authorization server, or its key has been withdrawn: sign in again."
       : `It says that it comes from ${JSON.stringify(this.claimedIssuer)}: sign in at the configured issuer, or ` +
-        "configure the other one. (The access tokens of an Okta org server cannot be verified by anybody but Okta.)"
+        "configure the other one."
+    const orgServer = [this.issuer, this.claimedIssuer].some(mayBeOrgServer)
+      ? " The access tokens of an Okta org server, whose issuer has no path, cannot be verified by anybody but Okta: use " +
+        "a custom authorization server, such as the one under /oauth2/default."
+      : ""
     return `The token is signed with the key ${
       JSON.stringify(this.kid)
-    }, which ${this.issuer} does not publish. ${origin}`
+    }, which ${this.issuer} does not publish. ${origin}${orgServer}`
   }
 }
 
-const isOrgServer = (issuer: string) => URL.canParse(issuer) && issuerKind(issuer) === "org"
+const mayBeOrgServer = (issuer: string | undefined) =>
+  issuer !== undefined && URL.canParse(issuer) && issuerKind(issuer) === "org"
 
 const maxBytes = 256 * 1024
 const lifetime = { default: 5 * 60_000, shortest: 60_000, longest: 60 * 60_000 }
@@ -63,26 +78,37 @@ interface FetchedKeys extends KeySet {
  * lacks is gone at once.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7517.html#section-5
+ * @example
+ * ```ts
+ * import { Jwks } from "effect-okta"
+ *
+ * export const keysWereReplaced = Jwks.use(({ reload }) => reload)
+ * ```
  */
 export class Jwks extends Context.Service<Jwks, {
   /**
    * The key for a `kid`. An unknown one causes at most one fetch in 10 seconds, shared by all who wait; nobody waits
-   * longer than 3 seconds.
+   * longer than 3 seconds. Fails with `UnknownKey` when the issuer does not publish it, and with `KeysUnavailable` or
+   * `DiscoveryFailed` while Okta cannot be asked.
    */
   readonly key: (kid: string) => Effect.Effect<VerificationKey, UnknownKey | KeysUnavailable | DiscoveryFailed>
   /** The key for a `kid`, when it is held already. */
   readonly peek: (kid: string) => VerificationKey | undefined
   /** Whether a key once given is still one of the issuer's. */
   readonly holds: (key: VerificationKey) => boolean
-  /** Waits until keys are held, at most 3 seconds. */
+  /** Waits until keys are held, at most 3 seconds, and then fails with `KeysUnavailable` or `DiscoveryFailed`. */
   readonly ready: Effect.Effect<void, KeysUnavailable | DiscoveryFailed>
   /** Whether keys are held now. */
   readonly usable: Effect.Effect<boolean>
-  /** Fetches the keys now, for operators. */
+  /**
+   * Fetches the keys now, for operators; fails with `KeysUnavailable` or `DiscoveryFailed`, at once in the pause after
+   * a failed fetch.
+   */
   readonly reload: Effect.Effect<void, KeysUnavailable | DiscoveryFailed>
   /** Okta's clock minus ours, in milliseconds, as of the last fetch. */
   readonly clockSkew: () => number | undefined
 }>()("effect-okta/provider/Jwks") {
+  /** Fetches in the background for as long as the layer lives; is built while Okta is away, too. */
   static readonly layer: Layer.Layer<Jwks, never, OktaConfig | Discovery | OktaHttp> = Layer.effect(
     Jwks,
     Effect.gen(function*() {
@@ -119,7 +145,7 @@ export class Jwks extends Context.Service<Jwks, {
           Effect.onExit((exit) =>
             Metric.update(Metric.withAttributes(keyFetches, { outcome: exit._tag.toLowerCase() }), 1)
           ),
-          Effect.withSpan("effect-okta.keys", { attributes: { issuer } })
+          Effect.withSpan("effect-okta.keys", { root: true, attributes: { issuer } })
         ))
 
       const keySet = yield* FreshValue.make<FetchedKeys, KeysUnavailable | DiscoveryFailed>({

@@ -10,6 +10,7 @@ const longestRetryAfter = 60_000
 
 /** A document of Okta's, read but not yet checked. */
 export interface FetchedDocument {
+  /** Its content, of whatever shape. */
   readonly json: unknown
   /** Time that Okta allows the document to be kept, in milliseconds (`Cache-Control: max-age`). */
   readonly maxAge: number | undefined
@@ -42,9 +43,13 @@ const ReadJson = Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))
  * redirected.
  */
 export class OktaHttp extends Context.Service<OktaHttp, {
-  /** The JSON document at `url`; fails when it is not there within 5 seconds or larger than `maxBytes`. */
+  /**
+   * The JSON document at `url`; fails with `FetchFailed` when it is not there within 5 seconds, larger than `maxBytes`
+   * bytes, or no JSON.
+   */
   readonly getJson: (url: string, options: { readonly maxBytes: number }) => Effect.Effect<FetchedDocument, FetchFailed>
 }>()("effect-okta/provider/OktaHttp") {
+  /** By the `HttpClient` of the application. */
   static readonly layer: Layer.Layer<OktaHttp, never, HttpClient.HttpClient> = Layer.effect(
     OktaHttp,
     Effect.gen(function*() {

@@ -8,12 +8,19 @@ import { isLoopbackHost } from "../config/PublicUrl.ts"
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
  */
 export const ServerMetadata = Schema.Struct({
+  /** The issuer, byte for byte the configured one. */
   issuer: Schema.String,
+  /** Where the public keys are. */
   jwks_uri: Schema.String,
+  /** Where people sign in. */
   authorization_endpoint: Schema.optionalKey(Schema.String),
+  /** Where clients get tokens. */
   token_endpoint: Schema.optionalKey(Schema.String),
+  /** Where tokens can be asked about (RFC 7662). */
   introspection_endpoint: Schema.optionalKey(Schema.String),
+  /** Where tokens are revoked (RFC 7009). */
   revocation_endpoint: Schema.optionalKey(Schema.String),
+  /** Where people sign out (OpenID Connect RP-Initiated Logout). */
   end_session_endpoint: Schema.optionalKey(Schema.String)
 })
 

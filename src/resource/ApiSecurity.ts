@@ -28,7 +28,20 @@ export const ForbiddenAnswer = refusal(403, "OktaForbidden", ["insufficient_scop
 /** 503: whether the token is good cannot be told at the moment. */
 export const UnavailableAnswer = refusal(503, "OktaUnavailable", ["temporarily_unavailable"])
 
-/** The policy of one endpoint or group, as an annotation. */
+/**
+ * The policy of one endpoint, or of all endpoints of a group that have none of their own, as an annotation.
+ *
+ * @example
+ * ```ts
+ * import { EndpointPolicy, OktaSecurity } from "effect-okta"
+ * import { HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+ *
+ * export const Files = HttpApiGroup.make("files").add(
+ *   HttpApiEndpoint.get("list", "/files"),
+ *   HttpApiEndpoint.delete("clear", "/files").annotate(EndpointPolicy, { scopes: ["files:write"] })
+ * ).annotate(EndpointPolicy, { scopes: ["files:read"] }).middleware(OktaSecurity)
+ * ```
+ */
 export class EndpointPolicy extends Context.Service<EndpointPolicy, Policy>()("effect-okta/resource/EndpointPolicy") {}
 
 /**
@@ -36,8 +49,10 @@ export class EndpointPolicy extends Context.Service<EndpointPolicy, Policy>()("e
  *
  * **Details**
  *
- * Annotate an endpoint or a group with `EndpointPolicy` to demand scopes of it.
+ * Annotate an endpoint or a group with `EndpointPolicy` to demand scopes of it. Refused requests are answered with 400,
+ * 401, 403 or 503.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example
  * ```ts
  * import { EndpointPolicy, OktaSecurity } from "effect-okta"
@@ -59,6 +74,7 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
     error: [InvalidRequestAnswer, UnauthorizedAnswer, ForbiddenAnswer, UnavailableAnswer]
   }
 ) {
+  /** To be provided after the groups, since they need it too. */
   static readonly layer: Layer.Layer<OktaSecurity, never, OktaConfig | TokenVerifier> = Layer.effect(
     OktaSecurity,
     Effect.gen(function*() {

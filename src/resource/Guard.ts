@@ -18,7 +18,11 @@ export type Guard = HttpRouter.Middleware<{
 }>
 
 /**
- * Guards the routes to which its layer is provided.
+ * Guards the routes to which its layer is provided. The policy's scopes come on top of `requiredScopes`.
+ *
+ * **Details**
+ *
+ * Refused requests are answered with 400, 401, 403 or 503 in place of the handler's answer.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example

@@ -3,7 +3,7 @@ import { type Principal } from "../token/Principal.ts"
 
 /** What a caller must be allowed to do. */
 export interface Policy {
-  /** Scopes that the token must have, all of them. */
+  /** Scopes that the token must have, all of them; what is no scope (RFC 6749 section 3.3) is a defect. */
   readonly scopes?: ReadonlyArray<string>
 }
 
@@ -11,6 +11,7 @@ export interface Policy {
 export class InsufficientScope extends Schema.TaggedError<InsufficientScope>()("InsufficientScope", {
   /** Everything that the operation needs. */
   required: Schema.Array(Schema.String),
+  /** What the token has. */
   granted: Schema.Array(Schema.String)
 }) {
   override get message() {

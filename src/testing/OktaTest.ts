@@ -36,8 +36,9 @@ export interface TokenOptions {
   readonly claims?: { readonly [claim: string]: unknown } | undefined
   /** Header members on top of `alg` and `kid`; `undefined` takes one away. */
   readonly header?: { readonly [member: string]: unknown } | undefined
-  /** Shorthand for the claim `scp`. */
+  /** Shorthand for the claim `scp` (`openid`, `profile`, `email`). */
   readonly scopes?: ReadonlyArray<string> | undefined
+  /** What is wrong with it (nothing). */
   readonly defect?: Defect | undefined
 }
 
@@ -56,12 +57,14 @@ export type Outage =
 
 /** How the Okta in memory is set up. */
 export interface OktaTestOptions {
-  /** `https://test.okta.com/oauth2/default` */
+  /** Its issuer (`https://test.okta.com/oauth2/default`). */
   readonly issuer?: string | undefined
-  /** `api://default` */
+  /** The audience of its tokens (`api://default`). */
   readonly audience?: string | undefined
-  /** `RS256` */
+  /** What it signs with (`RS256`). */
   readonly algorithm?: Algorithm | undefined
+  /** Fails every request in this way from the start, until `restore`. */
+  readonly outage?: Outage | undefined
 }
 
 interface SigningKey {
@@ -78,27 +81,34 @@ interface SigningKey {
  *
  * Times come from Effect's `Clock`, so `TestClock` rules them.
  *
+ * **Gotchas**
+ *
+ * Set a `TestClock` to its date before the layer is built: keys are fetched again every few minutes of the time that goes
+ * by. Requests that fail are tried again a little later, and a silent Okta is waited for, so a test in an outage moves the
+ * clock, or takes the outage `rate-limited`, which fails at once.
+ *
  * @example
- * ```ts
- * import { OktaAuth, TokenVerifier } from "effect-okta"
+ * ```ts run
+ * import { TokenVerifier } from "effect-okta"
  * import { OktaTest } from "effect-okta/testing"
- * import { Effect, Layer } from "effect"
+ * import { Effect } from "effect"
  *
- * const Okta = OktaAuth.layer({ issuer: OktaTest.issuer, audience: OktaTest.audience }).pipe(
- *   Layer.provideMerge(OktaTest.layer())
- * )
- *
- * export const program = Effect.gen(function*() {
+ * const program = Effect.gen(function*() {
  *   const okta = yield* OktaTest
  *   const verifier = yield* TokenVerifier
  *   return yield* verifier.verify(yield* okta.token({ scopes: ["files:read"] }))
- * }).pipe(Effect.provide(Okta))
+ * })
+ *
+ * const { principal } = await Effect.runPromise(Effect.provide(program, OktaTest.layerAuth()))
+ * console.log(principal.subject, principal.scopes) // ada@example.com [ 'files:read' ]
  * ```
  */
 export class OktaTest extends Context.Service<OktaTest, {
+  /** The issuer of its tokens. */
   readonly issuer: string
+  /** The audience of its tokens. */
   readonly audience: string
-  /** An access token as Okta would issue it, or one with a defect. */
+  /** An access token as Okta would issue it, good for an hour from now, or one with a defect. */
   readonly token: (options?: TokenOptions) => Effect.Effect<Redacted.Redacted<string>>
   /** Signs with a new key from now on; the old ones stay published. */
   readonly rotateKeys: Effect.Effect<void>
@@ -108,7 +118,7 @@ export class OktaTest extends Context.Service<OktaTest, {
   readonly fail: (outage: Outage) => Effect.Effect<void>
   /** Ends the outage. */
   readonly restore: Effect.Effect<void>
-  /** How often the metadata and the keys were asked for. */
+  /** How often the metadata and the keys were asked for so far. */
   readonly requests: Effect.Effect<{ readonly metadata: number; readonly keys: number }>
 }>()("effect-okta/testing/OktaTest") {
   /** The issuer, unless another is chosen. */
@@ -118,8 +128,8 @@ export class OktaTest extends Context.Service<OktaTest, {
   static readonly audience = "api://default"
 
   /**
-   * The Okta in memory and everything that guards routes by it, in place of `OktaAuth.layer` in a test. The `HttpClient`
-   * that reaches it stays inside.
+   * The Okta in memory and everything that guards routes by it, in place of `OktaAuth.layer` in a test; fails with
+   * `InvalidConfiguration`. The `HttpClient` that reaches it stays inside.
    */
   static readonly layerAuth = (
     { algorithm, ...settings }: Partial<OktaOptions> & { readonly algorithm?: Algorithm | undefined } = {}
@@ -158,7 +168,8 @@ const make = Effect.fnUntraced(function*(options: OktaTestOptions) {
   const unpublished = yield* generate("unpublished")
   const keys = yield* Ref.make<readonly [SigningKey, ...ReadonlyArray<SigningKey>]>([yield* generate("key-1")])
   const generation = yield* Ref.make(1)
-  const outage = yield* Ref.make<Outage | undefined>(undefined)
+  const issued = yield* Ref.make(0)
+  const outage = yield* Ref.make(options.outage)
   const requests = yield* Ref.make({ metadata: 0, keys: 0 })
 
   const okta = OktaTest.of({
@@ -171,7 +182,7 @@ const make = Effect.fnUntraced(function*(options: OktaTestOptions) {
       const key = options.defect === "unknown-key" ? unpublished : current
       const claims = definedOnly({
         ver: 1,
-        jti: `AT.${now}.${key.kid}`,
+        jti: `AT.${yield* Ref.updateAndGet(issued, (n) => n + 1)}`,
         iss: issuer,
         aud: audience,
         iat: now,

@@ -8,19 +8,33 @@ import type { Principal } from "./Principal.ts"
  * @see https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/#access-token-payload
  */
 export const RequiredClaims = Schema.Struct({
+  /** Who issued the token: the configured issuer, byte for byte. */
   iss: Schema.String,
+  /** Whom it is for. */
   aud: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+  /** Whom it is about: a person's login, or the client itself. */
   sub: Schema.NonEmptyString,
+  /** When its time is over, in seconds since 1970. */
   exp: Schema.Int,
+  /** When it was issued, in seconds since 1970. */
   iat: Schema.Int,
+  /** When its time begins, in seconds since 1970. */
   nbf: Schema.optionalKey(Schema.Int),
+  /** Its own id. */
   jti: Schema.optionalKey(Schema.String),
+  /** The client it was issued to, in Okta's tokens. */
   cid: Schema.optionalKey(Schema.String),
+  /** The client it was issued to, in other tokens (RFC 9068). */
   client_id: Schema.optionalKey(Schema.String),
+  /** Okta's id of the person; absent when the client acts for itself. */
   uid: Schema.optionalKey(Schema.String)
 })
 
-/** The claims of a verified token: the required ones, typed, and whatever else Okta put in. */
+/**
+ * The claims of a verified token: those that are relied on, typed, and whatever else Okta put in.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9068.html#section-2.2
+ */
 export type AccessTokenClaims = typeof RequiredClaims.Type & { readonly [claim: string]: unknown }
 
 /** Whether claims have the required ones, each of its type. */
@@ -44,7 +58,9 @@ export const scopesOf = ({ scope, scp }: AccessTokenClaims): ReadonlyArray<strin
 export const principalOf = (claims: AccessTokenClaims): Principal => {
   const clientId = clientOf(claims)
   const scopes = scopesOf(claims)
-  if (claims.uid === undefined && clientId === claims.sub) return { _tag: "Service", subject: clientId, clientId, scopes }
+  if (claims.uid === undefined && clientId === claims.sub) {
+    return { _tag: "Service", subject: clientId, clientId, scopes }
+  }
   const { acr, amr, auth_time, email, groups, preferred_username, sub, uid } = claims
   return {
     _tag: "User",

@@ -6,11 +6,13 @@ export const User = Schema.TaggedStruct("User", {
   subject: Schema.String,
   /** Okta's own id of the person, which never changes. */
   uid: Schema.optionalKey(Schema.String),
-  /** The login. */
+  /** The login: `preferred_username`, or else `sub`. */
   username: Schema.String,
+  /** As far as an `email` claim is configured in Okta. */
   email: Schema.optionalKey(Schema.String),
   /** As far as a `groups` claim is configured in Okta. */
   groups: Schema.Array(Schema.String),
+  /** What the token allows (`scp`, or else `scope`). */
   scopes: Schema.Array(Schema.String),
   /** The client through which the person acts (`cid`). */
   clientId: Schema.optionalKey(Schema.String),
@@ -29,17 +31,19 @@ export type User = typeof User.Type
 export const Service = Schema.TaggedStruct("Service", {
   /** `sub`: the same as `clientId`. */
   subject: Schema.String,
+  /** The client's id (`cid`). */
   clientId: Schema.String,
+  /** What the token allows (`scp`, or else `scope`). */
   scopes: Schema.Array(Schema.String)
 })
 
 /** A client acting for itself, by a client-credentials token. */
 export type Service = typeof Service.Type
 
-/** Who is calling. */
+/** Who is calling; `_tag` tells a person from a service. */
 export const Principal = Schema.Union([User, Service])
 
-/** Who is calling. */
+/** Who is calling; `_tag` tells a person from a service. */
 export type Principal = typeof Principal.Type
 
 /**
@@ -50,8 +54,7 @@ export type Principal = typeof Principal.Type
  * import { CurrentPrincipal } from "effect-okta"
  * import { Effect } from "effect"
  *
- * export const greeting = Effect.map(CurrentPrincipal, (principal) =>
- *   principal._tag === "User" ? `Hello ${principal.username}` : `Hello service ${principal.clientId}`)
+ * export const greeting = Effect.map(CurrentPrincipal, ({ subject }) => `Hello ${subject}`)
  * ```
  */
 export class CurrentPrincipal extends Context.Service<CurrentPrincipal, Principal>()(

@@ -17,6 +17,7 @@ const skewed = (clockSkew: number | undefined) =>
 
 /** The text is no JSON Web Token (RFC 7515 section 3.1, RFC 7519 section 7.2). */
 export class MalformedToken extends Schema.TaggedError<MalformedToken>()("MalformedToken", {
+  /** Which rule it breaks, as a clause: `its header names no key (kid)`. */
   reason: Schema.String
 }) {
   override get message() {
@@ -26,7 +27,9 @@ export class MalformedToken extends Schema.TaggedError<MalformedToken>()("Malfor
 
 /** The token's signature algorithm is not accepted (RFC 8725 section 3.1). */
 export class UnsupportedAlgorithm extends Schema.TaggedError<UnsupportedAlgorithm>()("UnsupportedAlgorithm", {
+  /** The algorithms that are accepted, or those that the token's key is for. */
   expected: Schema.Array(Schema.String),
+  /** The token's `alg`, at most 200 characters of it. */
   actual: Schema.String
 }) {
   override get message() {
@@ -37,7 +40,9 @@ export class UnsupportedAlgorithm extends Schema.TaggedError<UnsupportedAlgorith
 
 /** The token is of a kind that is not accepted here (RFC 8725 section 3.11). */
 export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongTokenType", {
+  /** `an access token`, or `an ID token`. */
   expected: Schema.String,
+  /** What the token is, and by what it shows. */
   actual: Schema.String
 }) {
   override get message() {
@@ -47,9 +52,11 @@ export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongT
   }
 }
 
-/** The signature does not fit the token: it was changed, or signed by somebody else. */
+/** The signature does not fit the token: it was changed, or signed by somebody else (RFC 7515 section 5.2). */
 export class InvalidSignature extends Schema.TaggedError<InvalidSignature>()("InvalidSignature", {
+  /** The key that the token names. */
   kid: Schema.String,
+  /** The token's `alg`. */
   algorithm: Schema.String
 }) {
   override get message() {
@@ -60,7 +67,9 @@ export class InvalidSignature extends Schema.TaggedError<InvalidSignature>()("In
 
 /** The token was issued by somebody else (RFC 9068 section 4). */
 export class InvalidIssuer extends Schema.TaggedError<InvalidIssuer>()("InvalidIssuer", {
+  /** The configured issuer. */
   expected: Schema.String,
+  /** The token's `iss`, at most 200 characters of it. */
   actual: Schema.String
 }) {
   override get message() {
@@ -71,7 +80,9 @@ export class InvalidIssuer extends Schema.TaggedError<InvalidIssuer>()("InvalidI
 
 /** The token was issued for someone else (RFC 9068 section 4). */
 export class InvalidAudience extends Schema.TaggedError<InvalidAudience>()("InvalidAudience", {
+  /** The configured audience. */
   expected: Schema.Array(Schema.String),
+  /** The token's `aud`: at most 10, and at most 200 characters of each. */
   actual: Schema.Array(Schema.String)
 }) {
   override get message() {
@@ -80,9 +91,11 @@ export class InvalidAudience extends Schema.TaggedError<InvalidAudience>()("Inva
   }
 }
 
-/** The token's time is over. Times are in seconds since 1970. */
+/** The token's time is over (RFC 7519 section 4.1.4). */
 export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpired", {
+  /** The token's `exp`, in seconds since 1970. */
   expiredAt: Schema.Number,
+  /** This server's time, in seconds since 1970. */
   now: Schema.Number,
   /** Okta's clock minus ours, in milliseconds. */
   clockSkew: Schema.optionalKey(Schema.Number)
@@ -93,10 +106,13 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpir
   }
 }
 
-/** The token's time has not come (`nbf`, `iat`). Times are in seconds since 1970. */
+/** The token's time has not come (RFC 7519 sections 4.1.5 and 4.1.6). */
 export class TokenNotYetValid extends Schema.TaggedError<TokenNotYetValid>()("TokenNotYetValid", {
+  /** The claim that says so. */
   claim: Schema.Literals(["nbf", "iat"]),
+  /** Its value, in seconds since 1970. */
   validFrom: Schema.Number,
+  /** This server's time, in seconds since 1970. */
   now: Schema.Number,
   /** Okta's clock minus ours, in milliseconds. */
   clockSkew: Schema.optionalKey(Schema.Number)
@@ -107,9 +123,11 @@ export class TokenNotYetValid extends Schema.TaggedError<TokenNotYetValid>()("To
   }
 }
 
-/** A claim is missing or is not what it must be. */
+/** A claim is missing or is not what it must be (RFC 9068 section 2.2). */
 export class InvalidClaim extends Schema.TaggedError<InvalidClaim>()("InvalidClaim", {
+  /** The claim's name. */
   claim: Schema.String,
+  /** What is wrong with it, as the end of a sentence: `is missing`. */
   problem: Schema.String
 }) {
   override get message() {
@@ -118,9 +136,11 @@ export class InvalidClaim extends Schema.TaggedError<InvalidClaim>()("InvalidCla
   }
 }
 
-/** The token was issued to a client that may not call this server. */
+/** The token was issued to a client that is not in `allowedClients`. */
 export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("ClientNotAllowed", {
+  /** The setting `allowedClients`. */
   allowed: Schema.Array(Schema.String),
+  /** The token's client (`cid`); absent when it names none. */
   clientId: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
@@ -131,7 +151,7 @@ export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("Cl
   }
 }
 
-/** The token is at fault. */
+/** The token is at fault: to try again with it is of no use. */
 export const TokenRefused = Schema.Union([
   MalformedToken,
   UnsupportedAlgorithm,
@@ -146,13 +166,13 @@ export const TokenRefused = Schema.Union([
   ClientNotAllowed
 ])
 
-/** The token is at fault. */
+/** The token is at fault: to try again with it is of no use. */
 export type TokenRefused = typeof TokenRefused.Type
 
-/** Nothing can be said about the token. */
+/** Nothing can be said about the token now, which may be good: try again later. */
 export const VerificationUnavailable = Schema.Union([DiscoveryFailed, KeysUnavailable])
 
-/** Nothing can be said about the token. */
+/** Nothing can be said about the token now, which may be good: try again later. */
 export type VerificationUnavailable = typeof VerificationUnavailable.Type
 
 /** Every way in which the verification of a token can end without a verdict in its favour. */

@@ -14,7 +14,9 @@ import * as VerdictCache from "./VerdictCache.ts"
 
 /** What a token proved. The token itself is not kept. */
 export interface VerifiedToken {
+  /** All that the token says. */
   readonly claims: AccessTokenClaims
+  /** Whom it speaks for. */
   readonly principal: Principal
 }
 
@@ -47,12 +49,30 @@ interface Verdict {
  *
  * @see https://www.rfc-editor.org/rfc/rfc9068.html#section-4
  * @see https://www.rfc-editor.org/rfc/rfc8725.html
+ * @example
+ * ```ts
+ * import { TokenVerifier } from "effect-okta"
+ * import { Effect, Redacted } from "effect"
+ *
+ * export const senderOf = Effect.fnUntraced(
+ *   function*(token: string) {
+ *     const verifier = yield* TokenVerifier
+ *     const { principal } = yield* verifier.verify(Redacted.make(token))
+ *     return principal.subject
+ *   },
+ *   Effect.catchTag("TokenExpired", () => Effect.succeed("somebody whose token has expired"))
+ * )
+ * ```
  */
 export class TokenVerifier extends Context.Service<TokenVerifier, {
-  /** What the token proves. */
+  /**
+   * What the token proves. Fails with one of `TokenRefused` (`TokenExpired`, `InvalidAudience` and so on) when the token
+   * is at fault, and with `DiscoveryFailed` or `KeysUnavailable` when that cannot be told because Okta is away, after 3
+   * seconds at most.
+   */
   readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<VerifiedToken, TokenError>
 }>()("effect-okta/token/TokenVerifier") {
-  /** Verifies what the configured issuer signed. */
+  /** Verifies the tokens of the configured issuer, as the options say. */
   static readonly layerWith = (
     options: VerifierOptions = {}
   ): Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> =>

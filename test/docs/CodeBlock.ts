@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { project } from "../support/Program.ts"
 
-/** A fenced block of code in README.md or docs/. */
+/** A fenced block of code in README.md, in docs/ or in a doc comment of src/. */
 export interface CodeBlock {
   /** Where it begins, for example `docs/native-mode.md:12`. */
   readonly at: string
@@ -29,7 +29,29 @@ export const pages: ReadonlyArray<string> = [
     : [])
 ]
 
+/** The doc comments of a source text, each line where it was and all others empty. */
+export const docComments = (source: string): string => {
+  let inside = false
+  return source.split("\n").map((line) => {
+    if (!inside) {
+      inside = /^ *\/\*\*(?!.*\*\/)/.test(line)
+      return ""
+    }
+    inside = !line.includes("*/")
+    return inside ? line.replace(/^ *\* ?/, "") : ""
+  }).join("\n")
+}
+
+/** Every file of src/, as a path from the project's folder. */
+const sources: ReadonlyArray<string> = readdirSync(`${project}/src`, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => `src/${name}`)
+  .sort()
+
+const read = (file: string) => readFileSync(`${project}/${file}`, "utf8")
+
 /** The TypeScript in the documentation. */
-export const documented: ReadonlyArray<CodeBlock> = pages
-  .flatMap((page) => codeBlocks(page, readFileSync(`${project}/${page}`, "utf8")))
-  .filter(({ words }) => words[0] === "ts")
+export const documented: ReadonlyArray<CodeBlock> = [
+  ...pages.flatMap((page) => codeBlocks(page, read(page))),
+  ...sources.flatMap((source) => codeBlocks(source, docComments(read(source))))
+].filter(({ words }) => words[0] === "ts")

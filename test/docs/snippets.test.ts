@@ -1,5 +1,6 @@
 /**
- * The TypeScript in README.md and docs/ is what users paste first, so it must compile against the built package.
+ * The TypeScript in README.md, docs/ and doc comments is what users paste first, so it must compile against the built
+ * package.
  *
  * - `ts` blocks are type-checked, each by itself.
  * - `ts run` blocks are run too, and must end well.
@@ -12,7 +13,7 @@ import { Effect, FileSystem, Layer, Option, Stream } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { command, project, run } from "../support/Program.ts"
-import { codeBlocks, documented, pages } from "./CodeBlock.ts"
+import { codeBlocks, docComments, documented, pages } from "./CodeBlock.ts"
 
 const workplace = `${project}/test/.tmp/snippets`
 
@@ -38,7 +39,11 @@ const written = Layer.effectDiscard(
   })
 )
 
-layer(Layer.mergeAll(written, OktaStandIn.layer(), FetchHttpClient.layer).pipe(Layer.provideMerge(NodeServices.layer)))("code in the documentation", (it) => {
+const services = Layer.mergeAll(written, OktaStandIn.layer(), FetchHttpClient.layer).pipe(
+  Layer.provideMerge(NodeServices.layer)
+)
+
+layer(services)("code in the documentation", (it) => {
   it.effect("is found", () =>
     Effect.sync(() => {
       const page = "Text\n```ts run\nconst a = 1\n```\n- item\n  ````ts\n  ```\n  ````\n```text\nb\n```\n"
@@ -48,6 +53,16 @@ layer(Layer.mergeAll(written, OktaStandIn.layer(), FetchHttpClient.layer).pipe(L
         { at: "x.md:9", words: ["text"], code: "b\n" }
       ])
       assert.include(pages, "README.md")
+    }))
+
+  it.effect("is found in doc comments", () =>
+    Effect.sync(() => {
+      const source =
+        "/** One line. */\nconst a = 1\n  /**\n   * ```ts run\n   * if (a) {\n   *   b()\n   * }\n   * ```\n   */\n"
+      assert.deepStrictEqual(codeBlocks("x.ts", docComments(source)), [
+        { at: "x.ts:4", words: ["ts", "run"], code: "if (a) {\n  b()\n}\n" }
+      ])
+      assert.isTrue(documented.some(({ at }) => at.startsWith("src/token/TokenVerifier.ts:")))
     }))
 
   it.effect("compiles against the built package", () =>

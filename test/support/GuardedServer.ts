@@ -212,7 +212,8 @@ export interface Operation {
 export const assertRefused = (
   answer: Answer,
   as: Refused,
-  { head = false, resource = "/mcp", retryAfter = "5", scope, server = serverUrl }: Operation = {}
+  { head = false, resource = "/mcp", retryAfter = "5", scope, server = serverUrl }: Operation = {},
+  what?: string
 ): void => {
   const [status, description] = answers[as]
   const error = as === "no credentials" ? undefined : as
@@ -237,18 +238,22 @@ export const assertRefused = (
         : { "www-authenticate": challenge })
     },
     body: head ? "" : body
-  })
+  }, what)
   assert.strictEqual(length, String(body.length))
 }
 
 /** Shows a token to the server and to the verifier, both of which must refuse it. */
-export const assertTokenRefused = Effect.fnUntraced(function*(token: string, reason: TokenError["_tag"]) {
+export const assertTokenRefused = Effect.fnUntraced(function*(
+  token: string,
+  reason: TokenError["_tag"],
+  what?: string
+) {
   const server = yield* GuardedServer
   const handled = server.handled()
-  assertRefused(yield* server.ask({ token }), "invalid_token")
-  assert.strictEqual(server.handled(), handled)
+  assertRefused(yield* server.ask({ token }), "invalid_token", {}, what)
+  assert.strictEqual(server.handled(), handled, what)
   const error = yield* Effect.flip(server.verify(token))
-  assert.strictEqual(error._tag, reason)
+  assert.strictEqual(error._tag, reason, what)
   return error
 })
 

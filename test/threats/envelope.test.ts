@@ -14,7 +14,7 @@ const assertAllRefused = Effect.fnUntraced(function*(tokens: Tokens) {
   const issuer = yield* RawIssuer
   assert.isAbove(tokens.length, 0)
   for (const [what, token, reason] of tokens) {
-    yield* assertTokenRefused(token, reason).pipe(Effect.annotateLogs({ what }))
+    yield* assertTokenRefused(token, reason, what)
   }
   yield* assertAccepted(issuer.token())
 })

@@ -1,7 +1,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, ConfigProvider, Effect, Exit, Fiber, Formatter, Layer, Logger, Redacted, Schema, Tracer } from "effect"
-import { type HttpClient, HttpMiddleware, HttpRouter, UrlParams } from "effect/http"
+import { type HttpClient, HttpMiddleware, HttpRouter } from "effect/http"
 import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
 import * as Environment from "../../src/config/Environment.ts"
@@ -65,9 +65,7 @@ class Watch {
         }
       })
     ),
-    Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true),
-    // Spans of requests are the platform's; it hides what an app names here.
-    Layer.succeed(UrlParams.CurrentRedactedNames, ["access_token"])
+    Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true)
   )
 
   /** Lines and spans as one text. */
@@ -265,9 +263,7 @@ describe("L. Secrets and upstream text during an outage", () => {
           const server = yield* GuardedServer
           const token = Redacted.value(yield* okta.token())
           const answer = yield* asTimePasses(server.ask({ token }))
-          assertRefused(answer, "temporarily_unavailable", { retryAfter: answer.headers["retry-after"] ?? "" })
-          assert.isAtLeast(Number(answer.headers["retry-after"]), 1)
-          assert.isAtMost(Number(answer.headers["retry-after"]), Number(retryAfter))
+          assertRefused(answer, "temporarily_unavailable", { retryAfter })
           for (const word of [...upstream, "okta.com", "    at ", "node_modules", ".ts"]) {
             assert.notInclude(answer.body, word)
           }

@@ -66,6 +66,7 @@ describe("a principal", () => {
     }],
     ["a service, by Okta's client-credentials token", { uid: undefined, sub: "0oa1client", scp: ["jobs:run"] }, {
       _tag: "Service",
+      subject: "0oa1client",
       clientId: "0oa1client",
       scopes: ["jobs:run"]
     }],
@@ -76,7 +77,7 @@ describe("a principal", () => {
       sub: "job",
       scp: undefined,
       scope: "jobs:run jobs:stop"
-    }, { _tag: "Service", clientId: "job", scopes: ["jobs:run", "jobs:stop"] }],
+    }, { _tag: "Service", subject: "job", clientId: "job", scopes: ["jobs:run", "jobs:stop"] }],
     ["cid before client_id", { cid: "0oa1client", client_id: "other" }, ada],
     ["claims of the administrator's that are of other types than expected count for nothing", {
       preferred_username: 5,
@@ -166,6 +167,7 @@ describe("a principal", () => {
       assert.deepStrictEqual<object>(yield* ask({}), ada)
       assert.deepStrictEqual<object>(yield* ask({ uid: undefined, sub: "0oa1client" }), {
         _tag: "Service",
+        subject: "0oa1client",
         clientId: "0oa1client",
         scopes: ["openid", "profile"]
       })

@@ -1,6 +1,14 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { constants, createPublicKey, generateKeyPairSync, type JsonWebKey, KeyObject, sign } from "node:crypto"
+import {
+  constants,
+  createPublicKey,
+  generateKeyPairSync,
+  type JsonWebKey,
+  KeyObject,
+  sign,
+  verify as nativeVerify
+} from "node:crypto"
 import type { Algorithm } from "../../src/config/Algorithm.ts"
 import { Signature } from "../../src/token/Signature.ts"
 
@@ -107,6 +115,12 @@ const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 })
 const ec = (namedCurve: string) => generateKeyPairSync("ec", { namedCurve })
 const ed = generateKeyPairSync("ed25519")
 
+const curves = [
+  ["ES256", "sha256", "P-256", 32, 300],
+  ["ES384", "sha384", "P-384", 48, 20],
+  ["ES512", "sha512", "P-521", 66, 20]
+] as const
+
 interface Signed {
   readonly algorithm: Algorithm
   readonly key: KeyObject
@@ -192,6 +206,32 @@ layer(Signature.layer)("Signature", (it) => {
       assert.isFalse(yield* verify("PS256", shortSalt.key, text, shortSalt.signature), "a shorter salt")
       const sha1 = signed("RS256", "sha1", rsa, rsa7515)
       assert.isFalse(yield* verify("RS256", sha1.key, text, sha1.signature), "SHA-1")
+    }))
+
+  it.effect("agrees with the native reading of R and S, leading zeros and impossible values among them", () =>
+    Effect.gen(function*() {
+      for (const [algorithm, digest, curve, half, count] of curves) {
+        const { privateKey, publicKey: key } = ec(curve)
+        const sound = Array.from(
+          { length: count },
+          () => sign(digest, Buffer.from(text), { key: privateKey, ...p1363 })
+        )
+        const [first] = sound
+        const zero = Buffer.alloc(half)
+        const impossible = [
+          Buffer.concat([zero, first!.subarray(half)]),
+          Buffer.concat([first!.subarray(0, half), zero]),
+          Buffer.concat([Buffer.alloc(half, 255), first!.subarray(half)]),
+          Buffer.concat([first!.subarray(half), first!.subarray(0, half)])
+        ]
+        for (const signature of [...sound, ...impossible]) {
+          assert.strictEqual(
+            yield* verify(algorithm, key, text, signature),
+            nativeVerify(digest, Buffer.from(text), { key, ...p1363 }, signature),
+            signature.toString("hex")
+          )
+        }
+      }
     }))
 
   it.effect("answers false, not with a defect, where the native call throws", () =>

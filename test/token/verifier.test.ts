@@ -140,8 +140,7 @@ const cases: ReadonlyArray<Case> = [
     "UnknownKey",
     { issuer, kid: "key-2", known: ["key-1"], claimedIssuer: other },
     `The token is signed with the key "key-2", which ${issuer} does not publish. It says that it comes from "${other}": ` +
-    "sign in at the configured issuer, or configure the other one. (The access tokens of an Okta org server cannot be " +
-    "verified by anybody but Okta.)"
+    "sign in at the configured issuer, or configure the other one."
   ],
   [
     "somebody else's signature",

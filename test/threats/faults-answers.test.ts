@@ -1,0 +1,162 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { readFileSync } from "node:fs"
+import { getCACertificates, setDefaultCACertificates } from "node:tls"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { recorder, serve, verdict } from "../support/FaultScene.ts"
+import { type Answer, type Fault, make } from "../support/FaultyOkta.ts"
+import { assertRefused } from "../support/GuardedServer.ts"
+
+const html: Answer = { status: 200, headers: { "content-type": "text/html" }, body: "<!doctype html>Maintenance" }
+const noKeys: Answer = { status: 200, body: "{\"keys\":[]}" }
+
+describe("Faults: Answers that are none", () => {
+  for (
+    const [name, fault] of [
+      ["F4: Okta accepts and never answers", "silent"],
+      ["F5: headers, then a trickle", "trickle"],
+      ["F5: headers and half a body, then nothing", { status: 200, body: "{\"keys\":", unfinished: true }]
+    ] satisfies ReadonlyArray<readonly [string, Fault]>
+  ) {
+    it.effect(`${name}: a cold request gets its 503 within 3.1 seconds`, () =>
+      Effect.gen(function*() {
+        for (const documents of [["metadata", "keys"], ["keys"]] as const) {
+          const okta = yield* make()
+          okta.break(fault, documents)
+          const server = yield* serve(okta)
+          const { elapsed, value } = yield* okta.timed(server.ask({ token: Redacted.value(okta.token()) }))
+          assertRefused(value, "temporarily_unavailable")
+          assert.isAtMost(elapsed, 3100)
+          // Who comes next in the pause does not wait at all.
+          const next = yield* server.ask({ token: Redacted.value(okta.token()) })
+          assertRefused(next, "temporarily_unavailable")
+        }
+      }))
+
+    it.effect(`${name}: warm requests never wait`, () =>
+      Effect.gen(function*() {
+        const okta = yield* make()
+        const { verify } = yield* okta.start()
+        yield* verify(okta.token())
+        okta.break(fault)
+        for (let minute = 0; minute < 10; minute++) {
+          // Time stands still while they run: if they waited for any, the test would not end.
+          yield* Effect.forEach(Array.from({ length: 20 }), (_, n) => verify(okta.token({ claims: { jti: `${n}` } })), {
+            concurrency: "unbounded"
+          })
+          yield* okta.pass("1 minute", "500 millis")
+        }
+        assert.isAbove(okta.requests.keys, 5)
+      }))
+  }
+
+  for (
+    const [name, fault, reason] of [
+      ["F8: a page of HTML", html, /not JSON/],
+      ["F8: invalid JSON", { status: 200, body: "{\"keys\":[" }, /not JSON/],
+      ["F8: JSON of another kind", { status: 200, body: "{\"errorCode\":\"E0000009\"}" }, /not a JWK Set/],
+      ["F9: 200 with no keys in it", noKeys, /holds no usable key/],
+      ["F9: 200 with no usable key in it", {
+        status: 200,
+        body: JSON.stringify({ keys: [{ kty: "oct", kid: "a", k: "AA" }] })
+      }, /holds no usable key/],
+      ["F11: a redirect", { status: 302, headers: { location: "/" } }, /redirects/]
+    ] satisfies ReadonlyArray<readonly [string, Answer, RegExp]>
+  ) {
+    it.effect(`${name}: a failure that is warned of, and the last good keys stay`, () => {
+      const { layer, warnings } = recorder()
+      return Effect.gen(function*() {
+        const okta = yield* make()
+        const started = yield* okta.start()
+        assert.strictEqual(yield* verdict(okta, started), "accepted")
+        okta.break(fault, ["keys"])
+        const unknown = okta.token({ key: okta.generate() })
+        for (let minute = 0; minute < 8; minute++) {
+          assert.strictEqual(yield* verdict(okta, started), "accepted")
+          assert.strictEqual(yield* verdict(okta, started, unknown), "KeysUnavailable")
+          yield* okta.pass("1 minute")
+        }
+        assert.match(warnings()[0] ?? "", reason)
+        okta.mend()
+        yield* okta.pass("31 seconds")
+        assert.strictEqual(yield* verdict(okta, started, unknown), "UnknownKey")
+      }).pipe(Effect.provide(layer))
+    })
+  }
+
+  it.effect("F10: a body of 200 MB: abandoned at the cap, memory grows by less than 32 MB", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* verify(okta.token())
+      okta.break("flood")
+      const collect = garbageCollector()
+      collect()
+      const used = () => {
+        const { external, heapUsed } = process.memoryUsage()
+        return external + heapUsed
+      }
+      const before = used()
+      let most = before
+      okta.onFlood = () => {
+        most = Math.max(most, used())
+      }
+      for (let round = 0; round < 10; round++) {
+        assert.match((yield* Effect.flip(jwks.reload)).message, /more than 256 KiB/)
+        yield* okta.pass("31 seconds")
+      }
+      assert.isAbove(most, before)
+      assert.isBelow(most - before, 32 * 1024 * 1024)
+      assert.isBelow(okta.flooded, 20 * 10 * 1024 * 1024)
+      yield* verify(okta.token())
+    }))
+
+  for (
+    const [name, certificate, reason] of [
+      ["expired", "expired", /certificate has expired/],
+      ["for another host", "wrong-host", /altnames|does not match/],
+      ["self-signed", "self-signed", /self-signed certificate/]
+    ] as const
+  ) {
+    it.effect(`F13: a certificate that is ${name}: a failure, and nothing is asked over it`, () =>
+      Effect.gen(function*() {
+        yield* trustTestAuthority
+        const okta = yield* make({ tls: tls(certificate) })
+        const { discovery } = yield* okta.start()
+        const { value: error } = yield* okta.timed(Effect.flip(discovery.metadata))
+        assert.match(error.message, reason)
+        assert.deepStrictEqual(okta.log, [])
+      }))
+  }
+
+  it.effect("F13: a certificate in order: no failure", () =>
+    Effect.gen(function*() {
+      yield* trustTestAuthority
+      const okta = yield* make({ tls: tls("good") })
+      const { verify } = yield* okta.start()
+      yield* verify(okta.token())
+    }))
+})
+
+const garbageCollector = (): () => void => {
+  setFlagsFromString("--expose-gc")
+  const collect: unknown = runInNewContext("gc")
+  assert(typeof collect === "function")
+  return () => void collect()
+}
+
+const pem = (name: string) => readFileSync(new URL(`../support/certificates/${name}.pem`, import.meta.url), "utf8")
+
+/** The authority signed `good`, `expired` and `wrong-host`; every certificate belongs to the one key. */
+const tls = (certificate: string) => ({ key: pem("key"), cert: pem(certificate) })
+
+/** Without it, every certificate would be refused for its signer. */
+const trustTestAuthority = Effect.acquireRelease(
+  Effect.sync(() => {
+    const before = getCACertificates("default")
+    setDefaultCACertificates([...before, pem("authority")])
+    return before
+  }),
+  (before) => Effect.sync(() => setDefaultCACertificates(before))
+)
