@@ -1,0 +1,23 @@
+import { matches } from "../authorize/RedirectUri.ts"
+import type { ClientMetadata } from "./ClientMetadata.ts"
+
+/** An application that acts for people. */
+export interface Client {
+  /** Byte for byte as the client gives it. */
+  readonly clientId: string
+  /** How it became known: by the owner's settings, by registration (RFC 7591), or by a document at the URL that is its id. */
+  readonly origin: "configured" | "registered" | "document"
+  readonly metadata: ClientMetadata
+  /** When it was registered, in seconds since 1970. */
+  readonly issuedAt?: number
+}
+
+/** Whether a client may have people sent to this URI. */
+export const hasRedirectUri = ({ metadata }: Client, requested: string): boolean =>
+  metadata.redirect_uris.some((registered) => matches(registered, requested))
+
+/** Whether a client has a secret or a key of its own (RFC 6749 section 2.1). */
+export const isConfidential = ({ metadata }: Client): boolean => metadata.token_endpoint_auth_method !== "none"
+
+/** Whether a client is to be given refresh tokens. */
+export const mayRefresh = ({ metadata }: Client): boolean => metadata.grant_types.includes("refresh_token")

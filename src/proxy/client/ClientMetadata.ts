@@ -1,0 +1,36 @@
+import { Schema } from "effect"
+
+/** How a client proves at the token endpoint who it is (RFC 7591 section 2). */
+export const AuthenticationMethod = Schema.Literals([
+  "none",
+  "client_secret_basic",
+  "client_secret_post",
+  "private_key_jwt"
+])
+
+/** How a client proves at the token endpoint who it is. */
+export type AuthenticationMethod = typeof AuthenticationMethod.Type
+
+/** The grants that a client may use at the token endpoint. */
+export const GrantType = Schema.Literals(["authorization_code", "refresh_token"])
+
+/** Where a client runs: on a web server, or on the person's own machine (OpenID Connect Registration section 2). */
+export const ApplicationType = Schema.Literals(["web", "native"])
+
+/**
+ * What is known of a client, by the names of RFC 7591 section 2 and OpenID Connect Registration section 2: complete, and
+ * free of contradictions.
+ */
+export const ClientMetadata = Schema.Struct({
+  redirect_uris: Schema.NonEmptyArray(Schema.String),
+  token_endpoint_auth_method: AuthenticationMethod,
+  grant_types: Schema.Array(GrantType),
+  application_type: ApplicationType,
+  client_name: Schema.optionalKey(Schema.String),
+  client_uri: Schema.optionalKey(Schema.String),
+  /** There with `private_key_jwt` only; public members only. */
+  jwks: Schema.optionalKey(Schema.Struct({ keys: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) }))
+})
+
+/** What is known of a client. */
+export type ClientMetadata = typeof ClientMetadata.Type
