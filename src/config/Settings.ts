@@ -139,6 +139,7 @@ const Shared = {
 
 /** Settings of a server whose clients sign in with Okta themselves. */
 export const Native = Schema.Struct({
+  /** Clients sign in with Okta by themselves. */
   mode: Schema.Literal("native"),
   ...Shared,
   /** The `aud` that a token must carry; of several, one is enough. */
@@ -149,6 +150,7 @@ export const Native = Schema.Struct({
 
 /** Settings of a server that signs people in at Okta for its clients. */
 export const Proxy = Schema.Struct({
+  /** This server signs people in at Okta for its clients. */
   mode: Schema.Literal("proxy"),
   ...Shared,
   /** The `aud` that Okta's access token must carry; of several, one is enough. */

@@ -44,7 +44,7 @@ const lifetime = 60 * 60 * 1000
  * ```
  */
 export class Discovery extends Context.Service<Discovery, {
-  /** The current metadata. Waits only when there is none, at most 3 seconds, and fails with `DiscoveryFailed` then. */
+  /** The current metadata. Waits only when there is none, at most 3 seconds, and then fails with `DiscoveryFailed`. */
   readonly metadata: Effect.Effect<ServerMetadata, DiscoveryFailed>
   /** Fetches the metadata now; fails with `DiscoveryFailed`, at once in the pause after a failed fetch. */
   readonly reload: Effect.Effect<void, DiscoveryFailed>

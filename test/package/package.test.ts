@@ -86,12 +86,20 @@ class App extends Context.Service<App, {
 }
 
 layer(App.layer.pipe(Layer.provideMerge(NodeServices.layer)), { timeout: 60_000 })("the package", (it) => {
-  it.effect("has the code, its source and its licence, and nothing else", () =>
+  it.effect("has the code, its source, documentation and licence, and nothing else", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const { installed } = yield* App
       const files = yield* fs.readDirectory(installed)
-      assert.deepStrictEqual(files.sort(), ["CHANGELOG.md", "LICENSE", "README.md", "dist", "package.json", "src"])
+      assert.deepStrictEqual(files.sort(), [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "dist",
+        "docs",
+        "package.json",
+        "src"
+      ])
       for (const name of yield* fs.readDirectory(`${installed}/src`, { recursive: true })) {
         assert.notMatch(name, /json$/)
         if (name.endsWith(".ts")) {

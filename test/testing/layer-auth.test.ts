@@ -1,8 +1,8 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, type Redacted } from "effect"
 import { CurrentPrincipal, OktaAuth } from "effect-okta"
 import { OktaTest } from "effect-okta/testing"
-import { Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, HttpRouter, HttpServerResponse } from "effect/http"
 
 const App = HttpRouter.add(
