@@ -1,5 +1,6 @@
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
 import { constants, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import type { Algorithm } from "../../src/config/Algorithm.ts"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
@@ -113,3 +114,10 @@ export const verifierLayer = (published: Published, { settings, signature, ...op
 /** Asks the verifier in context. */
 export const verify = (token: string) =>
   Effect.flatMap(TokenVerifier, (verifier) => verifier.verify(Redacted.make(token)))
+
+/** Runs a test at `now` with the whole pipeline, ES256 and these keys. */
+export const inTest = <A, E, R>(effect: Effect.Effect<A, E, R>, setup: VerifierSetup, keys: ReadonlyArray<object>) =>
+  Effect.andThen(
+    TestClock.setTime(now * 1000),
+    Effect.provide(effect, verifierLayer({ keys }, { ...setup, settings: { algorithms: "ES256", ...setup.settings } }))
+  )
