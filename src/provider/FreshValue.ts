@@ -20,7 +20,7 @@ export interface FreshValueOptions<A, E> {
 
 /** A value fetched from elsewhere, kept fresh in the background, its last good state used while that fails. */
 export interface FreshValue<A, E> {
-  /** The value, waiting only when there is none. */
+  /** The value, waiting only when there is none, or when the one there is was put aside. */
   readonly get: Effect.Effect<A, E>
   /** Fetches now, or joins the fetch under way; fails with its failure, or at once while it is too early to try again. */
   readonly refresh: Effect.Effect<A, E>
@@ -28,6 +28,10 @@ export interface FreshValue<A, E> {
   readonly reload: Effect.Effect<A, E>
   /** The value as it stands. */
   readonly peek: () => A | undefined
+  /** Counts as a use of the value, for who keeps what `onChange` told. */
+  readonly touch: () => void
+  /** Whether there is a value, be it put aside. */
+  readonly held: () => boolean
   /** Why the last fetch failed, if it did. */
   readonly failure: () => E | undefined
   /** Whether a fetch is under way. */
@@ -38,6 +42,8 @@ export interface FreshValue<A, E> {
 
 /** Longest use of the last good value while its source is unavailable. */
 const longestAge = Duration.toMillis("24 hours")
+/** After this time without a use the value is put aside. */
+const longestIdle = Duration.toMillis("1 hour")
 const warningInterval = Duration.toMillis("1 minute")
 /** A hair longer than one request may take, so that whoever waits for it hears why it failed. */
 const longestWait = Duration.sum(requestDeadline, Duration.millis(50))
@@ -48,6 +54,9 @@ const longestWait = Duration.sum(requestDeadline, Duration.millis(50))
  * One fiber does all the fetching, so that one fetch runs at a time however many wait for it and whoever of them goes
  * away. After a failed fetch nobody tries again before a pause that grows from 1 to 30 seconds. Failures are never kept
  * as answers. Ages are measured on the monotonic clock.
+ *
+ * A value that nobody has used for an hour is put aside and no longer fetched: the next use fetches it anew, and falls
+ * back on the old one when that fails.
  */
 export const make = Effect.fnUntraced(function*<A, E>(
   options: FreshValueOptions<A, E>
@@ -56,6 +65,9 @@ export const make = Effect.fnUntraced(function*<A, E>(
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
   let value: A | undefined
+  let aside: A | undefined
+  let used = true
+  let usedAt = now()
   let fetchedAt = 0
   let failure: E | undefined
   let failures = 0
@@ -70,9 +82,22 @@ export const make = Effect.fnUntraced(function*<A, E>(
     options.onChange?.(next)
   }
 
+  const forgetTooOld = () => {
+    if (now() - fetchedAt < longestAge) return
+    aside = undefined
+    if (value !== undefined) change(undefined)
+  }
+
   const usable = () => {
-    if (value !== undefined && now() - fetchedAt >= longestAge) change(undefined)
+    used = true
+    forgetTooOld()
     return value
+  }
+
+  const takeBack = () => {
+    if (aside !== undefined) change(aside)
+    aside = undefined
+    return usable()
   }
 
   const inherits = (error: E) => options.inherited?.(error) === true
@@ -83,6 +108,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
     failure = undefined
     failures = 0
     dueAt = fetchedAt + options.lifetime(next)
+    aside = undefined
     change(next)
     return recovered ? Effect.logInfo(`The ${options.name} is available again`) : Effect.void
   }
@@ -95,7 +121,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
     // The value that a failure is inherited from has warned of it already.
     if (inherits(error) || time - warnedAt < warningInterval) return Effect.void
     warnedAt = time
-    const state = usable() === undefined ? "none is held" : `the one of ${age(time - fetchedAt)} ago is used`
+    const state = (value ?? aside) === undefined ? "none is held" : `the one of ${age(time - fetchedAt)} ago is used`
     return Effect.logWarning(`The ${options.name} cannot be fetched, ${state}`, Cause.hasFails(cause) ? error : cause)
   }
 
@@ -121,12 +147,23 @@ export const make = Effect.fnUntraced(function*<A, E>(
   })
 
   const rest = Effect.suspend(() => {
-    usable()
+    forgetTooOld()
     return Effect.timeoutOption(wanted.await, Math.max(0, dueAt - now()))
+  })
+
+  const whileIdle = Effect.suspend(() => {
+    const time = now()
+    if (used) usedAt = time
+    used = false
+    if (value === undefined || wanted.isOpen() || time - usedAt < longestIdle) return Effect.void
+    aside = value
+    change(undefined)
+    return wanted.await
   })
 
   yield* Effect.exit(fetch).pipe(
     Effect.andThen(rest),
+    Effect.andThen(whileIdle),
     Effect.forever,
     Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(round, Effect.fail(options.failed("it is no longer kept"))))),
     Effect.forkScoped
@@ -146,12 +183,20 @@ export const make = Effect.fnUntraced(function*<A, E>(
     reload: Effect.suspend(() => wanted.isOpen() ? Effect.andThen(Effect.exit(refresh), refresh) : refresh),
     get: Effect.suspend(() => {
       const current = usable()
-      return current === undefined ? refresh : Effect.succeed(current)
+      if (current !== undefined) return Effect.succeed(current)
+      return Effect.catch(refresh, (error) => {
+        const old = takeBack()
+        return old === undefined ? Effect.fail(error) : Effect.succeed(old)
+      })
     }),
     peek: usable,
+    touch: () => {
+      used = true
+    },
+    held: () => (usable() ?? aside) !== undefined,
     failure: () => failure,
     fetching: () => wanted.isOpen(),
-    age: () => value === undefined ? undefined : now() - fetchedAt
+    age: () => (value ?? aside) === undefined ? undefined : now() - fetchedAt
   }
 })
 

@@ -140,10 +140,13 @@ export class Jwks extends Context.Service<Jwks, {
         }
       })
 
-      const fetch = Effect.flatMap(discovery.metadata, ({ jwks_uri }) =>
+      const fetch: Effect.Effect<FetchedKeys, KeysUnavailable | DiscoveryFailed> = Effect.flatMap(discovery.metadata, ({ jwks_uri }) =>
         fetchFrom(jwks_uri).pipe(
           Effect.onExit((exit) =>
-            Metric.update(Metric.withAttributes(keyFetches, { outcome: exit._tag.toLowerCase() }), 1)
+            Effect.andThen(
+              Metric.update(Metric.withAttributes(keyFetches, { outcome: exit._tag.toLowerCase() }), 1),
+              Metric.update(keySetAge, exit._tag === "Success" ? 0 : Math.round((keySet.age() ?? 0) / 1000))
+            )
           ),
           Effect.withSpan("effect-okta.keys", { root: true, attributes: { issuer } })
         ))
@@ -159,9 +162,6 @@ export class Jwks extends Context.Service<Jwks, {
           current = set
         }
       })
-      const reportAge = Effect.suspend(() => Metric.update(keySetAge, Math.round((keySet.age() ?? 0) / 1000)))
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 minute"), reportAge)))
-
       const find = (kid: string, set: FetchedKeys) => {
         const key = set.keys.get(kid)
         return key === undefined
@@ -184,10 +184,16 @@ export class Jwks extends Context.Service<Jwks, {
 
       return Jwks.of({
         key,
-        peek: (kid) => current?.keys.get(kid),
-        holds: (key) => current?.keys.get(key.kid) === key,
+        peek: (kid) => {
+          keySet.touch()
+          return current?.keys.get(kid)
+        },
+        holds: (key) => {
+          keySet.touch()
+          return current?.keys.get(key.kid) === key
+        },
         ready: Effect.asVoid(keySet.get),
-        usable: Effect.sync(() => keySet.peek() !== undefined),
+        usable: Effect.sync(keySet.held),
         reload: Effect.asVoid(keySet.reload),
         clockSkew: () => current?.clockSkew
       })

@@ -1,5 +1,5 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse, type UrlParams } from "effect/http"
 
 /** Longest time for one request, its body included. */
 export const requestDeadline = Duration.seconds(3)
@@ -16,6 +16,21 @@ export interface FetchedDocument {
   readonly maxAge: number | undefined
   /** Okta's clock minus ours in milliseconds (`Date`), as exact as a second allows. */
   readonly clockSkew: number | undefined
+}
+
+/** What Okta decided about a form: yes with 200, no with a status from 400 on. */
+export interface FormAnswer {
+  readonly status: number
+  /** Its content, of whatever shape; `undefined` when there is none. */
+  readonly json: unknown
+}
+
+/** A form for one of Okta's endpoints. */
+export interface Form {
+  readonly fields: UrlParams.Input
+  readonly headers?: { readonly [name: string]: string } | undefined
+  /** The largest answer, in bytes. */
+  readonly maxBytes: number
 }
 
 /** A document could not be fetched from Okta. */
@@ -48,6 +63,11 @@ export class OktaHttp extends Context.Service<OktaHttp, {
    * bytes, or no JSON.
    */
   readonly getJson: (url: string, options: { readonly maxBytes: number }) => Effect.Effect<FetchedDocument, FetchFailed>
+  /**
+   * What Okta decided about a form, asked once; fails with `FetchFailed` when nothing was decided: no complete answer within
+   * 3 seconds, a server error, a refusal that is no JSON, or one of too many requests.
+   */
+  readonly postForm: (url: string, form: Form) => Effect.Effect<FormAnswer, FetchFailed>
 }>()("effect-okta/provider/OktaHttp") {
   /** By the `HttpClient` of the application. */
   static readonly layer: Layer.Layer<OktaHttp, never, HttpClient.HttpClient> = Layer.effect(
@@ -56,26 +76,37 @@ export class OktaHttp extends Context.Service<OktaHttp, {
       // The end of an attempt ends its request, so that no answer is waited for that nobody reads.
       const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
-      const attempt = (url: string, maxBytes: number) =>
-        client.execute(HttpClientRequest.get(url, { acceptJson: true })).pipe(
+      const attempt = <A>(
+        request: HttpClientRequest.HttpClientRequest,
+        read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, FetchFailed>
+      ) => {
+        const { url } = request
+        return client.execute(request).pipe(
           Effect.mapError((error) => broken(`${url} could not be reached`, error)),
-          Effect.flatMap((response) => read(url, response, maxBytes)),
+          Effect.flatMap(read),
           Effect.scoped,
           Effect.timeoutOrElse({ duration: requestDeadline, orElse: () => tooLate(url, requestDeadline) }),
           // No trace header of the user's app leaves for Okta, and no redirect is followed by any client.
           Effect.provideService(HttpClient.TracerPropagationEnabled, false),
           Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
         )
+      }
 
       return OktaHttp.of({
         getJson: (url, { maxBytes }) =>
-          attempt(url, maxBytes).pipe(
-            Effect.retry({
-              times: retries,
-              schedule: Schedule.exponential("200 millis").pipe(Schedule.jittered),
-              while: (error) => error.transient && error.retryAfter === undefined
-            }),
-            Effect.timeoutOrElse({ duration: roundDeadline, orElse: () => tooLate(url, roundDeadline) })
+          attempt(HttpClientRequest.get(url, { acceptJson: true }), (response) => readDocument(url, response, maxBytes))
+            .pipe(
+              Effect.retry({
+                times: retries,
+                schedule: Schedule.exponential("200 millis").pipe(Schedule.jittered),
+                while: (error) => error.transient && error.retryAfter === undefined
+              }),
+              Effect.timeoutOrElse({ duration: roundDeadline, orElse: () => tooLate(url, roundDeadline) })
+            ),
+        postForm: (url, { fields, headers, maxBytes }) =>
+          attempt(
+            HttpClientRequest.post(url, { acceptJson: true, headers }).pipe(HttpClientRequest.bodyUrlParams(fields)),
+            (response) => readAnswer(url, response, maxBytes)
           )
       })
     })
@@ -100,24 +131,58 @@ const innermostMessage = (cause: unknown): string | undefined => {
   return message
 }
 
-const read = Effect.fnUntraced(function*(
+const failure =
+  (url: string, { status }: HttpClientResponse.HttpClientResponse) =>
+  (reason: string, more: { transient?: boolean; retryAfter?: number } = {}) =>
+    new FetchFailed({ reason: `${url} ${reason}`, transient: false, status, ...more })
+
+/** The failure that an answer is by its status. */
+const refused = Effect.fnUntraced(function*(url: string, response: HttpClientResponse.HttpClientResponse, now: number) {
+  const failed = failure(url, response)
+  if (response.status >= 300 && response.status < 400) return failed("redirects, which is not followed")
+  const retryAfter = yield* askedToWait(response, now)
+  return failed(`answered ${response.status}`, {
+    transient: response.status >= 500,
+    ...(retryAfter === undefined ? {} : { retryAfter })
+  })
+})
+
+const readDocument = Effect.fnUntraced(function*(
   url: string,
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
 ): Effect.fn.Return<FetchedDocument, FetchFailed> {
-  const failed = (reason: string, more: { transient?: boolean; retryAfter?: number } = {}) =>
-    new FetchFailed({ reason: `${url} ${reason}`, transient: false, status: response.status, ...more })
-
   const now = yield* Clock.currentTimeMillis
-  if (response.status !== 200) {
-    if (response.status >= 300 && response.status < 400) return yield* failed("redirects, which is not followed")
-    const retryAfter = yield* askedToWait(response, now)
-    return yield* failed(`answered ${response.status}`, {
-      transient: response.status >= 500,
-      ...(retryAfter === undefined ? {} : { retryAfter })
-    })
+  if (response.status !== 200) return yield* yield* refused(url, response, now)
+  const json = yield* readJson(url, response, maxBytes)
+  if (json === undefined) return yield* failure(url, response)("answered with nothing")
+  const date = yield* Effect.option(Schema.decodeUnknownEffect(HttpDate)(response.headers["date"]))
+  return {
+    json,
+    maxAge: maxAge(response.headers["cache-control"]),
+    clockSkew: date._tag === "Some" ? date.value.epochMilliseconds - now : undefined
   }
+})
 
+const readAnswer = Effect.fnUntraced(function*(
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.fn.Return<FormAnswer, FetchFailed> {
+  const { status } = response
+  if (status !== 200 && (status < 400 || status >= 500 || status === 429)) {
+    return yield* yield* refused(url, response, yield* Clock.currentTimeMillis)
+  }
+  return { status, json: yield* readJson(url, response, maxBytes) }
+})
+
+/** The content of an answer; `undefined` when it is empty. */
+const readJson = Effect.fnUntraced(function*(
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.fn.Return<unknown, FetchFailed> {
+  const failed = failure(url, response)
   const chunks: Array<Uint8Array> = []
   let size = 0
   yield* Stream.runForEach(response.stream, (chunk) => {
@@ -126,19 +191,13 @@ const read = Effect.fnUntraced(function*(
     chunks.push(chunk)
     return Effect.void
   }).pipe(Effect.catchTag("HttpClientError", (error) => broken(`${url} broke off its answer`, error)))
-  if (size === 0) return yield* failed("answered with nothing")
+  if (size === 0) return undefined
 
   const text = yield* Effect.try({
     try: () => new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)),
     catch: () => failed("answered with text that is not UTF-8")
   })
-  const json = yield* Effect.mapError(ReadJson(text), () => failed("answered with something that is not JSON"))
-  const date = yield* Effect.option(Schema.decodeUnknownEffect(HttpDate)(response.headers["date"]))
-  return {
-    json,
-    maxAge: maxAge(response.headers["cache-control"]),
-    clockSkew: date._tag === "Some" ? date.value.epochMilliseconds - now : undefined
-  }
+  return yield* Effect.mapError(ReadJson(text), () => failed("answered with something that is not JSON"))
 })
 
 /** `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), or Okta's own `X-Rate-Limit-Reset`. */

@@ -44,6 +44,54 @@ const captured = () => {
   return { lines, layer }
 }
 
+describe("A value that nobody uses", () => {
+  it.effect("is put aside after an hour, and fetched anew by the next use", () =>
+    Effect.gen(function*() {
+      const { source, value } = yield* setUp()
+      yield* TestClock.adjust("3 hours")
+      const fetches = source.fetches.length
+      assert.isAtMost(fetches, 14)
+      assert.isUndefined(value.peek())
+      assert.isTrue(value.held())
+      assert.deepStrictEqual(source.changes.slice(-2), ["a", undefined])
+      source.answer = Effect.succeed("b")
+      assert.strictEqual(yield* value.get, "b")
+      assert.strictEqual(source.fetches.length, fetches + 1)
+    }))
+
+  it.effect("is used again when it cannot be fetched anew, until it is 24 hours old", () =>
+    Effect.gen(function*() {
+      const { source, value } = yield* setUp()
+      yield* TestClock.adjust("3 hours")
+      source.answer = Effect.fail(down)
+      assert.strictEqual(yield* value.get, "a")
+      assert.strictEqual(value.peek(), "a")
+      yield* TestClock.adjust("25 hours")
+      assert.isFalse(value.held())
+      assert.deepStrictEqual(yield* Effect.flip(value.get), down)
+    }))
+
+  it.effect("stays while it is touched", () =>
+    Effect.gen(function*() {
+      const { source, value } = yield* setUp()
+      for (let hour = 0; hour < 6; hour++) {
+        value.touch()
+        yield* TestClock.adjust("50 minutes")
+      }
+      assert.strictEqual(value.peek(), "a")
+      assert.notInclude(source.changes, undefined)
+    }))
+
+  it.effect("does not hold up a clock that is set to another year", () =>
+    Effect.gen(function*() {
+      const { source, value } = yield* setUp()
+      yield* Effect.yieldNow
+      yield* TestClock.setTime(Date.UTC(2026, 0))
+      assert.isAtMost(source.fetches.length, 14)
+      assert.strictEqual(yield* value.get, "a")
+    }))
+})
+
 describe("A value that is fetched", () => {
   it.effect("is fetched without being asked for, and once for all who ask", () =>
     Effect.gen(function*() {
@@ -244,7 +292,7 @@ describe("A source that fails", () => {
       yield* TestClock.adjust("1 minute")
       assert.isUndefined(value.peek())
       assert.deepStrictEqual(yield* Effect.flip(value.get), down)
-      assert.deepStrictEqual(source.changes, ["a", undefined])
+      assert.deepStrictEqual(source.changes, ["a", undefined, "a", undefined])
       assert.isUndefined(value.age())
       source.answer = Effect.succeed("b")
       yield* TestClock.adjust("31 seconds")
