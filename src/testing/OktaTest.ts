@@ -83,8 +83,7 @@ interface SigningKey {
  *
  * **Gotchas**
  *
- * Set a `TestClock` to its date before the layer is built: keys are fetched again every few minutes of the time that goes
- * by. Requests that fail are tried again a little later, and a silent Okta is waited for, so a test in an outage moves the
+ * Requests that fail are tried again a little later, and a silent Okta is waited for, so a test in an outage moves the
  * clock, or takes the outage `rate-limited`, which fails at once.
  *
  * @example
