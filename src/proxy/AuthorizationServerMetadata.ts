@@ -1,0 +1,65 @@
+import { Effect, type Layer } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../config/OktaConfig.ts"
+import { metadataCors } from "../resource/Cors.ts"
+import { answering, pathsOf } from "./Endpoint.ts"
+import { SigningKeys } from "./grant/SigningKeys.ts"
+import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
+
+/**
+ * What clients are told of this authorization server: what it does, and nothing else.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
+ * @see https://www.rfc-editor.org/rfc/rfc9207.html#section-3
+ */
+export const document = ({ scopesSupported, requiredScopes, serverUrl }: ProxySettings) => {
+  const scopes = [...new Set([...requiredScopes, ...scopesSupported, "offline_access"])]
+  const authenticationMethods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+  return {
+    issuer: serverUrl,
+    authorization_endpoint: `${serverUrl}/oauth/authorize`,
+    token_endpoint: `${serverUrl}/oauth/token`,
+    registration_endpoint: `${serverUrl}/oauth/register`,
+    revocation_endpoint: `${serverUrl}/oauth/revoke`,
+    jwks_uri: `${serverUrl}/.well-known/jwks.json`,
+    scopes_supported: scopes,
+    response_types_supported: ["code"],
+    response_modes_supported: ["query"],
+    grant_types_supported: ["authorization_code", "refresh_token"],
+    code_challenge_methods_supported: ["S256"],
+    token_endpoint_auth_methods_supported: authenticationMethods,
+    token_endpoint_auth_signing_alg_values_supported: ["RS256", "PS256", "ES256", "EdDSA"],
+    revocation_endpoint_auth_methods_supported: authenticationMethods,
+    authorization_response_iss_parameter_supported: true
+  }
+}
+
+const wellKnown = ["oauth-authorization-server", "openid-configuration"]
+
+const cached = { ...metadataCors, "cache-control": "public, max-age=300" }
+
+/**
+ * Serves the metadata where clients look for it, with the issuer's path behind `.well-known` and before it, and the public
+ * keys.
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | SigningKeys
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    const { published } = yield* SigningKeys
+    const basePath = settings.serverUrl.slice(new URL(settings.serverUrl).origin.length)
+    const metadata = Effect.succeed(HttpServerResponse.jsonUnsafe(document(settings), { headers: cached }))
+    const keys = Effect.map(published, (keys) => HttpServerResponse.jsonUnsafe(keys, { headers: cached }))
+
+    const places = new Set(wellKnown.flatMap((name) => [
+      ...pathsOf(settings, `/.well-known/${name}`),
+      `/.well-known/${name}${basePath}`
+    ]))
+    for (const path of places) yield* answering(router, path, { GET: () => metadata })
+    for (const path of pathsOf(settings, "/.well-known/jwks.json")) yield* answering(router, path, { GET: () => keys })
+  })
+)

@@ -1,0 +1,42 @@
+import { Effect } from "effect"
+import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { readableAnswer } from "../resource/Cors.ts"
+import type { ProxySettings } from "./ProxySettings.ts"
+
+/** Where an endpoint is reached: below the base path of `serverUrl`, and without it where it was removed on the way. */
+export const pathsOf = ({ serverUrl }: ProxySettings, path: string): ReadonlyArray<string> => {
+  const basePath = serverUrl.slice(new URL(serverUrl).origin.length)
+  return [...new Set([path, basePath + path])]
+}
+
+/** What answers a request. */
+export type Handler = (
+  request: HttpServerRequest.HttpServerRequest
+) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+
+/**
+ * Adds an endpoint that clients in browsers may call as well: preflights pass, no cookies count, and methods that it does
+ * not have are 405 with `Allow`.
+ */
+export const answering = (
+  router: HttpRouter.HttpRouter,
+  path: string,
+  handlers: { readonly [method in "GET" | "POST"]?: Handler }
+): Effect.Effect<void> => {
+  const methods = [...Object.keys(handlers), ...(handlers.GET === undefined ? [] : ["HEAD"]), "OPTIONS"].join(", ")
+  const headers = {
+    ...readableAnswer,
+    "access-control-allow-methods": methods,
+    "access-control-allow-headers": "authorization, content-type, mcp-protocol-version"
+  }
+  const options = HttpServerResponse.empty({ status: 204, headers })
+  const refused = HttpServerResponse.empty({ status: 405, headers: { ...headers, allow: methods } })
+  return router.add("*", `/${path.slice(1).replaceAll(":", "::")}`, (request) => {
+    const handler = request.method === "POST"
+      ? handlers.POST
+      : request.method === "GET" || request.method === "HEAD"
+      ? handlers.GET
+      : undefined
+    return handler === undefined ? Effect.succeed(request.method === "OPTIONS" ? options : refused) : handler(request)
+  })
+}

@@ -1,0 +1,121 @@
+import { Effect, Redacted, Schema } from "effect"
+import { createHash, timingSafeEqual } from "node:crypto"
+import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
+import type { Jwks } from "../provider/Jwks.ts"
+import * as CompactJws from "../token/CompactJws.ts"
+import type { User } from "../token/Principal.ts"
+import type { Signature } from "../token/Signature.ts"
+import type { VerificationUnavailable } from "../token/TokenError.ts"
+import { TokenVerifier, type VerifiedToken } from "../token/TokenVerifier.ts"
+import { proxySettings } from "./ProxySettings.ts"
+
+/** Okta's ID token does not prove who signed in. */
+export class IdTokenRefused extends Schema.TaggedError<IdTokenRefused>()("IdTokenRefused", {
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Okta's ID token was refused: ${this.reason.replace(/\.$/, "")}.`
+  }
+}
+
+/** Whom an ID token is about. */
+export interface Identity {
+  readonly user: User
+  readonly emailVerified: boolean | undefined
+}
+
+/** What an ID token has to belong to. */
+export interface Belonging {
+  readonly accessToken: string
+  /** None for a token that came of a refresh (OpenID Connect Core section 12.2). */
+  readonly nonce: string | undefined
+}
+
+/** Verifies an ID token; fails with `VerificationUnavailable` when that cannot be done now. */
+export type IdTokenVerifier = (
+  idToken: string | undefined,
+  belonging: Belonging
+) => Effect.Effect<Identity, IdTokenRefused | VerificationUnavailable>
+
+/** The longest ID token: one with many groups is longer than what clients send in a header. */
+const maxTokenLength = 48 * 1024
+
+/**
+ * Verifies the ID tokens that Okta gives this server.
+ *
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
+ */
+export const verifier: Effect.Effect<
+  IdTokenVerifier,
+  InvalidConfiguration,
+  OktaConfig | Jwks | Signature
+> = Effect.gen(function*() {
+  const { allowedClients: _, ...settings } = yield* proxySettings
+  const { clientId } = settings
+  const { verify } = yield* TokenVerifier.pipe(
+    Effect.provide(TokenVerifier.layerWith({ accept: "id-token", cacheSize: 0 })),
+    Effect.provideService(OktaConfig, { ...settings, audience: [clientId], maxTokenLength })
+  )
+
+  return Effect.fnUntraced(function*(idToken, belonging) {
+    if (idToken === undefined) {
+      return yield* new IdTokenRefused({ reason: "there is none. Allow the scope openid for the application in Okta" })
+    }
+    const verified = yield* Effect.mapError(
+      verify(Redacted.make(idToken)),
+      (error) =>
+        error._tag === "DiscoveryFailed" || error._tag === "KeysUnavailable"
+          ? error
+          : new IdTokenRefused({ reason: error.message })
+    )
+    const reason = mismatch(verified, idToken, { clientId, ...belonging })
+    if (reason !== undefined) return yield* new IdTokenRefused({ reason })
+    return identityOf(verified)
+  })
+})
+
+/** What the verified token does not fit, if anything (OpenID Connect Core section 3.1.3.7). */
+const mismatch = (
+  { claims: { at_hash, aud, azp, nonce } }: VerifiedToken,
+  idToken: string,
+  expected: Belonging & { readonly clientId: string }
+): string | undefined => {
+  if (typeof aud !== "string" && aud.some((one) => one !== expected.clientId)) {
+    return "it is for somebody else too (aud)"
+  }
+  if (azp !== undefined && azp !== expected.clientId) return "it was issued to somebody else (azp)"
+  if (expected.nonce !== undefined && !(typeof nonce === "string" && equal(nonce, expected.nonce))) {
+    return "it is not of this sign-in (nonce)"
+  }
+  if (at_hash !== undefined && at_hash !== accessTokenHash(idToken, expected.accessToken)) {
+    return "it came with another access token (at_hash)"
+  }
+  return undefined
+}
+
+/** The left half of the access token's hash, by the algorithm of the ID token (OpenID Connect Core section 3.1.3.6). */
+const accessTokenHash = (idToken: string, accessToken: string): string | undefined => {
+  const jws = CompactJws.read(idToken)
+  const alg = typeof jws === "string" ? undefined : jws.header["alg"]
+  if (typeof alg !== "string") return undefined
+  const bits = /^(?:RS|PS|ES)(256|384|512)$/.exec(alg)?.[1] ?? "512"
+  const hash = createHash(`sha${bits}`).update(accessToken).digest()
+  return hash.subarray(0, hash.length / 2).toString("base64url")
+}
+
+const identityOf = ({ claims, principal }: VerifiedToken): Identity => {
+  const { email_verified: emailVerified, sub } = claims
+  const { clientId: _, ...person } = principal._tag === "User"
+    ? principal
+    : { _tag: "User" as const, clientId: undefined, username: sub, groups: [], amr: [] }
+  return {
+    user: { ...person, subject: sub, uid: sub, scopes: [] },
+    emailVerified: typeof emailVerified === "boolean" ? emailVerified : undefined
+  }
+}
+
+const equal = (actual: string, expected: string): boolean => {
+  const [one, other] = [Buffer.from(actual), Buffer.from(expected)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}

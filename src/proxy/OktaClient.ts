@@ -1,0 +1,264 @@
+import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../config/OktaConfig.ts"
+import { Discovery } from "../provider/Discovery.ts"
+import type { Jwks } from "../provider/Jwks.ts"
+import { type FormAnswer, OktaHttp } from "../provider/OktaHttp.ts"
+import type { User } from "../token/Principal.ts"
+import type { Signature } from "../token/Signature.ts"
+import * as ClientCredentials from "./ClientCredentials.ts"
+import * as IdToken from "./IdToken.ts"
+import { proxySettings } from "./ProxySettings.ts"
+
+export { IdTokenRefused } from "./IdToken.ts"
+
+/** Okta said no (RFC 6749 section 5.2). */
+export class OktaRefused extends Schema.TaggedError<OktaRefused>()("OktaRefused", {
+  /** Okta's code, such as `invalid_grant`. */
+  error: Schema.String,
+  /** Okta's words: for logs, not for people. */
+  description: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const described = this.description === undefined ? "" : ` (${printable(this.description)})`
+    return `Okta answered ${printable(this.error)}${described}.` +
+      (this.error === "invalid_client"
+        ? " Compare OKTA_CLIENT_ID and OKTA_CLIENT_SECRET with the web application in Okta."
+        : "")
+  }
+}
+
+/** Okta could not be asked, or gave no answer that means anything: nothing was decided. */
+export class OktaUnavailable extends Schema.TaggedError<OktaUnavailable>()("OktaUnavailable", {
+  reason: Schema.String,
+  /** Time that Okta asked us to wait, in milliseconds. */
+  retryAfter: Schema.optionalKey(Schema.Number)
+}) {
+  override get message() {
+    return `Okta is not available: ${this.reason}.`
+  }
+}
+
+/** What Okta gave us for a person who has signed in. */
+export interface OktaSession {
+  /** Who it is, as the ID token says; scopes are for the access token. */
+  readonly user: User
+  /** Whether Okta knows the email address to be the person's, where it says. */
+  readonly emailVerified?: boolean
+  readonly tokens: {
+    readonly accessToken: Redacted.Redacted<string>
+    readonly refreshToken?: Redacted.Redacted<string>
+    readonly idToken: Redacted.Redacted<string>
+    /** When the access token ends, in seconds since 1970. */
+    readonly expiresAt: number
+  }
+  /** When the person signed in, in seconds since 1970. */
+  readonly authTime?: number
+}
+
+/** A person to be sent to Okta (RFC 6749 section 4.1.1, OpenID Connect Core section 3.1.2.1). */
+export interface SignIn {
+  readonly state: string
+  readonly nonce: string
+  /** Of our own PKCE at Okta, by S256. */
+  readonly codeChallenge: string
+  readonly prompt?: string | undefined
+  readonly acrValues?: string | undefined
+  /** In seconds. */
+  readonly maxAge?: number | undefined
+}
+
+/** What belongs to the code that Okta sent back. */
+export interface Exchange {
+  readonly code: Redacted.Redacted<string>
+  readonly codeVerifier: Redacted.Redacted<string>
+  readonly nonce: string
+}
+
+/** A person to be signed out at Okta (OpenID Connect RP-Initiated Logout section 2). */
+export interface SignOut {
+  readonly idTokenHint?: Redacted.Redacted<string> | undefined
+  readonly postLogoutRedirectUri?: string | undefined
+  readonly state?: string | undefined
+}
+
+const maxBytes = 64 * 1024
+
+const TokenAnswer = Schema.Struct({
+  access_token: Schema.NonEmptyString,
+  token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
+  expires_in: Schema.Finite.check(Schema.isGreaterThan(0)),
+  id_token: Schema.optionalKey(Schema.NonEmptyString),
+  refresh_token: Schema.optionalKey(Schema.NonEmptyString)
+})
+
+const ErrorAnswer = Schema.Struct({
+  error: Schema.String.check(Schema.isPattern(/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/)),
+  error_description: Schema.optionalKey(Schema.String)
+})
+
+const decodeTokens = Schema.decodeUnknownOption(TokenAnswer)
+const decodeError = Schema.decodeUnknownOption(ErrorAnswer)
+
+/** Codes with which Okta decides nothing, whatever the status. */
+const undecided = new Set(["temporarily_unavailable", "server_error", "slow_down"])
+
+/**
+ * This server as a client of Okta's.
+ *
+ * **Details**
+ *
+ * Every form is sent once, within 3 seconds, by `client_secret_basic` or `private_key_jwt`. What Okta says about a person is
+ * believed only by an ID token that was verified.
+ *
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth
+ */
+export class OktaClient extends Context.Service<OktaClient, {
+  /** Where the person signs in. */
+  readonly authorizationUrl: (signIn: SignIn) => Effect.Effect<string, OktaUnavailable>
+  /** Who signed in, for the code that came back. */
+  readonly exchange: (
+    exchange: Exchange
+  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.IdTokenRefused>
+  /** Who it is now. Okta may replace the refresh token by another, or leave it out where it stays. */
+  readonly refresh: (
+    refreshToken: Redacted.Redacted<string>
+  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.IdTokenRefused>
+  /** Ends a token at Okta (RFC 7009), and with a refresh token all that came of it. */
+  readonly revoke: (token: Redacted.Redacted<string>) => Effect.Effect<void, OktaUnavailable>
+  /** Where the person signs out, if Okta has such a place. */
+  readonly endSessionUrl: (signOut: SignOut) => Effect.Effect<Option.Option<string>, OktaUnavailable>
+}>()("effect-okta/proxy/OktaClient") {
+  static readonly layer: Layer.Layer<
+    OktaClient,
+    InvalidConfiguration,
+    OktaConfig | OktaHttp | Discovery | Jwks | Signature
+  > = Layer.effect(
+    OktaClient,
+    Effect.gen(function*() {
+      const { clientId, scopes, serverUrl } = yield* proxySettings
+      const http = yield* OktaHttp
+      const discovery = yield* Discovery
+      const credentials = yield* ClientCredentials.make
+      const verify = yield* IdToken.verifier
+      const redirectUri = `${serverUrl}/oauth/callback`
+      const scope = [...new Set(["openid", ...scopes])].join(" ")
+
+      const metadata = Effect.mapError(
+        discovery.metadata,
+        ({ message, retryAfter }) => unavailable(message, retryAfter)
+      )
+
+      const endpoint = (name: "authorization_endpoint" | "token_endpoint") =>
+        Effect.flatMap(metadata, ({ [name]: url }) =>
+          url === undefined
+            ? Effect.fail(unavailable(`its metadata has no ${name}`))
+            : Effect.succeed(url))
+
+      const post = Effect.fnUntraced(function*(url: string, fields: { readonly [name: string]: string }) {
+        const proof = yield* credentials(url)
+        return yield* http.postForm(url, { fields: { ...fields, ...proof.fields }, headers: proof.headers, maxBytes })
+      }, Effect.catchTag("FetchFailed", ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))))
+
+      const session = Effect.fnUntraced(function*(fields: { readonly [name: string]: string }, nonce?: string) {
+        const url = yield* endpoint("token_endpoint")
+        const answer = yield* post(url, fields)
+        const tokens = answer.status === 200 ? decodeTokens(answer.json) : Option.none()
+        if (Option.isNone(tokens)) return yield* refusal(url, answer)
+        const { access_token: accessToken, expires_in, id_token, refresh_token } = tokens.value
+        const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        const { emailVerified, user } = yield* verify(id_token, { accessToken, nonce }).pipe(
+          Effect.catchTags({
+            DiscoveryFailed: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter)),
+            KeysUnavailable: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))
+          })
+        )
+        return {
+          user,
+          ...(emailVerified === undefined ? undefined : { emailVerified }),
+          tokens: {
+            accessToken: Redacted.make(accessToken),
+            ...(refresh_token === undefined ? undefined : { refreshToken: Redacted.make(refresh_token) }),
+            idToken: Redacted.make(id_token ?? ""),
+            expiresAt: now + Math.floor(expires_in)
+          },
+          ...(user.authTime === undefined ? undefined : { authTime: user.authTime })
+        }
+      })
+
+      return OktaClient.of({
+        authorizationUrl: ({ acrValues, codeChallenge, maxAge, nonce, prompt, state }) =>
+          Effect.map(endpoint("authorization_endpoint"), (url) =>
+            withQuery(url, {
+              response_type: "code",
+              client_id: clientId,
+              redirect_uri: redirectUri,
+              scope,
+              state,
+              nonce,
+              code_challenge: codeChallenge,
+              code_challenge_method: "S256",
+              prompt,
+              acr_values: acrValues,
+              max_age: maxAge === undefined ? undefined : String(maxAge)
+            })),
+        exchange: ({ code, codeVerifier, nonce }) =>
+          session({
+            grant_type: "authorization_code",
+            code: Redacted.value(code),
+            redirect_uri: redirectUri,
+            code_verifier: Redacted.value(codeVerifier)
+          }, nonce),
+        refresh: (refreshToken) =>
+          session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) }),
+        revoke: Effect.fnUntraced(function*(token) {
+          const { revocation_endpoint: url } = yield* metadata
+          if (url === undefined) return yield* unavailable("its metadata has no revocation_endpoint")
+          const answer = yield* post(url, { token: Redacted.value(token) })
+          if (answer.status !== 200) return yield* unavailable(`it answered ${answer.status} to a revocation`)
+        }),
+        endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>
+          Effect.map(
+            metadata,
+            ({ end_session_endpoint: url }) =>
+              Option.map(Option.fromUndefinedOr(url), (url) =>
+                withQuery(url, {
+                  id_token_hint: idTokenHint === undefined ? undefined : Redacted.value(idTokenHint),
+                  client_id: idTokenHint === undefined ? clientId : undefined,
+                  post_logout_redirect_uri: postLogoutRedirectUri,
+                  state
+                }))
+          )
+      })
+    })
+  )
+}
+
+const unavailable = (reason: string, retryAfter?: number): OktaUnavailable =>
+  new OktaUnavailable({
+    reason: reason.replace(/\.$/, ""),
+    ...(retryAfter === undefined ? undefined : { retryAfter })
+  })
+
+/** What an answer without tokens means. Okta's API errors, which are no OAuth errors, mean nothing about the person. */
+const refusal = (url: string, { json, status }: FormAnswer): OktaRefused | OktaUnavailable => {
+  const decoded = status === 200 ? Option.none() : decodeError(json)
+  if (Option.isNone(decoded)) return unavailable(`${url} answered ${status} with something unexpected`)
+  const { error, error_description: description } = decoded.value
+  if (undecided.has(error)) return unavailable(`${url} answered ${error}`)
+  return new OktaRefused({
+    error,
+    ...(description === undefined ? undefined : { description })
+  })
+}
+
+/** Short enough for a log, and without what would command a terminal or turn the text around. */
+const printable = (text: string): string => text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ")
+
+const withQuery = (url: string, parameters: { readonly [name: string]: string | undefined }): string => {
+  const made = new URL(url)
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined) made.searchParams.set(name, value)
+  }
+  return made.href
+}

@@ -1,0 +1,20 @@
+import { Effect, Layer } from "effect"
+import { Headers, UrlParams } from "effect/http"
+
+/** Parameters by which somebody could go on in another's place. */
+const parameters = ["code", "state", "nonce", "code_challenge", "code_verifier", "id_token_hint", "access_token"]
+
+/** Headers in which they travel on. */
+const headers = ["location", "referer"]
+
+/** Keeps what signs people in out of spans: everything that records a URL or a header leaves these out. */
+export const layer: Layer.Layer<never> = Layer.mergeAll(
+  Layer.effect(
+    UrlParams.CurrentRedactedNames,
+    Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, ...parameters])
+  ),
+  Layer.effect(
+    Headers.CurrentRedactedNames,
+    Effect.map(Headers.CurrentRedactedNames, (names) => [...names, ...headers])
+  )
+)

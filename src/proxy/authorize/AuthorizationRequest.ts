@@ -1,0 +1,142 @@
+import { Effect, Option, Result, Schema } from "effect"
+import { Scope } from "../../config/OktaConfig.ts"
+import { protectedResources } from "../../resource/ResourceMetadata.ts"
+import { type Client, hasRedirectUri } from "../client/Client.ts"
+import { type AuthorizationErrorCode, AuthorizationRefused } from "../OAuthError.ts"
+import type { ProxySettings } from "../ProxySettings.ts"
+import type { Parameters } from "./Parameters.ts"
+
+/** What a client asks for, with everything in order, and what the person is asked to approve. */
+export const ApprovedRequest = Schema.Struct({
+  clientId: Schema.String,
+  /** Byte for byte as it was asked for. */
+  redirectUri: Schema.String,
+  /** The client's own, to be given back. */
+  state: Schema.UndefinedOr(Schema.String),
+  scopes: Schema.Array(Schema.String),
+  /** The resource that tokens will be for (RFC 8707). */
+  resource: Schema.String,
+  /** Of the client's PKCE, by S256 (RFC 7636). */
+  codeChallenge: Schema.String
+})
+
+/** What a client asks for, with everything in order. */
+export type ApprovedRequest = typeof ApprovedRequest.Type
+
+/** Where the answer to a request goes. */
+export type ReturnAddress = Pick<ApprovedRequest, "redirectUri" | "state">
+
+/** The request cannot be answered at any redirect URI, because none is proven: the person is told instead. */
+export class UnprovenRequest extends Schema.TaggedError<UnprovenRequest>()("UnprovenRequest", {
+  /** For the client's developer. */
+  code: Schema.Literals(["invalid_request", "invalid_client"]),
+  /** What is wrong, as a sentence that repeats nothing of the request. */
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+/** Longest `state`, in characters: it travels through two URLs more. */
+const longestState = 2048
+
+/** Whoever sends these twice could mean two clients or two places, so that no answer is safe. */
+const decisive = ["client_id", "redirect_uri", "state", "response_mode"]
+
+const unproven = (reason: string, code: UnprovenRequest["code"] = "invalid_request") =>
+  Effect.fail(new UnprovenRequest({ code, reason }))
+
+/** The client that asks, and where its answer goes: proven to be a redirect URI of that client's, or else refused. */
+export const prove = Effect.fnUntraced(function*(
+  { all, first }: Parameters,
+  find: (clientId: string) => Effect.Effect<Option.Option<Client>>
+): Effect.fn.Return<{ readonly client: Client; readonly address: ReturnAddress }, UnprovenRequest> {
+  const repeated = decisive.find((name) => all(name).length > 1)
+  if (repeated !== undefined) return yield* unproven(`The parameter ${repeated} is there more than once.`)
+  const clientId = first("client_id")
+  if (clientId === undefined) return yield* unproven("The parameter client_id is missing.")
+  const client = Option.getOrUndefined(yield* find(clientId))
+  if (client === undefined) {
+    return yield* unproven(
+      "The client_id is not known here, or its registration has expired. The application has to register again.",
+      "invalid_client"
+    )
+  }
+  const redirectUri = first("redirect_uri")
+  if (redirectUri === undefined) return yield* unproven("The parameter redirect_uri is missing.")
+  if (!hasRedirectUri(client, redirectUri)) {
+    return yield* unproven("The redirect_uri is not one that the application has registered.")
+  }
+  const state = first("state")
+  if (state !== undefined && state.length > longestState) {
+    return yield* unproven(`The parameter state is longer than ${longestState} characters.`)
+  }
+  return { client, address: { redirectUri, state } }
+})
+
+const refused = (code: AuthorizationErrorCode, description: string) =>
+  Result.fail(new AuthorizationRefused({ code, description }))
+
+/** Everything else of the request, once its client and redirect URI are proven (RFC 6749 section 4.1.1). */
+export const read = (
+  { all, first, repeated }: Parameters,
+  { address, client }: { readonly address: ReturnAddress; readonly client: Client },
+  settings: ProxySettings
+): Result.Result<ApprovedRequest, AuthorizationRefused> => {
+  if (repeated.some((name) => name !== "resource")) {
+    return refused("invalid_request", "A parameter is there more than once.")
+  }
+  if (first("request") !== undefined) return refused("request_not_supported", "Send the parameters themselves.")
+  if (first("request_uri") !== undefined) return refused("request_uri_not_supported", "Send the parameters themselves.")
+  if (first("response_type") !== "code") return refused("unsupported_response_type", "The response_type must be code.")
+  if ((first("response_mode") ?? "query") !== "query") {
+    return refused("invalid_request", "The response_mode must be query.")
+  }
+  const codeChallenge = first("code_challenge")
+  if (codeChallenge === undefined) return refused("invalid_request", "The code_challenge (PKCE) is missing.")
+  if (first("code_challenge_method") !== "S256") {
+    return refused("invalid_request", "The code_challenge_method must be S256.")
+  }
+  if (!/^[A-Za-z0-9_-]{43}$/.test(codeChallenge)) {
+    return refused("invalid_request", "The code_challenge must have 43 characters of base64url.")
+  }
+  const resource = resourceOf(all("resource"), settings)
+  if (resource === undefined) {
+    return refused("invalid_target", "The resource must be one, and one of this server's.")
+  }
+  const scopes = scopesOf(first("scope"), settings)
+  if (scopes === undefined) return refused("invalid_scope", "A scope is not known to this server.")
+  if (first("prompt")?.split(" ").includes("none") === true) {
+    return refused("consent_required", "The person has to be asked, so prompt=none is not possible.")
+  }
+  return Result.succeed({ clientId: client.clientId, ...address, scopes, resource, codeChallenge })
+}
+
+/**
+ * The resource that is asked for; without one it is this server as a whole. Where that has no path, a URL parser adds a
+ * slash to it, which means the same (RFC 3986 section 6.2.3).
+ */
+const resourceOf = (asked: ReadonlyArray<string>, settings: ProxySettings): string | undefined => {
+  if (asked.length > 1) return undefined
+  const [resource = settings.serverUrl] = asked
+  return protectedResources(settings).find((known) =>
+    known.resource === resource || new URL(known.resource).href === resource
+  )?.resource
+}
+
+/** Scopes that clients ask for as a matter of course; what they are for at Okta, this server asks for itself. */
+const customary = ["openid", "profile", "email", "offline_access"]
+
+/** The scopes that are asked for, each once; without any they are the required ones. */
+const scopesOf = (
+  asked: string | undefined,
+  { requiredScopes, scopesSupported }: ProxySettings
+): ReadonlyArray<string> | undefined => {
+  const known = new Set([...scopesSupported, ...requiredScopes, ...customary])
+  const scopes = [...new Set((asked ?? "").split(" ").filter((scope) => scope !== ""))]
+  if (scopes.length === 0) return requiredScopes
+  return scopes.every((scope) => isScope(scope) && known.has(scope)) ? scopes : undefined
+}
+
+const isScope = Schema.is(Scope)

@@ -1,0 +1,117 @@
+import { Effect, type Layer, Option, Redacted } from "effect"
+import { HttpRouter, type HttpServerRequest } from "effect/http"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { Store } from "../../store/Store.ts"
+import { Grants } from "../grant/Grant.ts"
+import { fromFailure } from "../OAuthError.ts"
+import { OktaClient, OktaRefused, type OktaSession } from "../OktaClient.ts"
+import { proxySettings } from "../ProxySettings.ts"
+import { Sealed } from "../Sealed.ts"
+import { answer } from "./AuthorizationResponse.ts"
+import * as BrowserBinding from "./BrowserBinding.ts"
+import * as Flow from "./Flow.ts"
+import * as Page from "./Page.ts"
+import * as Parameters from "./Parameters.ts"
+
+const unknownState = Page.problem({
+  status: 400,
+  title: "This sign-in has ended",
+  words: "It has been used already, or took longer than 10 minutes. Go back to the application and start again.",
+  code: "invalid_request",
+  detail: "The state is not known."
+})
+
+const notThisBrowser = Page.problem({
+  status: 403,
+  title: "This sign-in was begun in another browser",
+  words:
+    "You have not been signed in. If somebody sent you here, do not go on. Otherwise go back to the application and " +
+    "start again, in one browser and with cookies allowed.",
+  code: "access_denied"
+})
+
+const wrongIssuer = Page.problem({
+  status: 400,
+  title: "This answer does not come from Okta",
+  words: "You have not been signed in. Go back to the application and start again.",
+  code: "invalid_request",
+  detail: "The iss is not that of this server’s Okta."
+})
+
+const storeAway = Page.problem({
+  status: 503,
+  title: "This server is not ready",
+  words: "It cannot look up your sign-in at the moment. Go back to the application and start again in a while.",
+  code: "temporarily_unavailable",
+  headers: { "retry-after": "5" }
+})
+
+/**
+ * `/oauth/callback`: where Okta sends the person back. A sign-in comes back once, in the browser that began it; the client
+ * gets a code of this server's.
+ *
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#AuthResponse
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | OktaClient | Grants
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    const sealed = yield* Sealed
+    const okta = yield* OktaClient
+    const grants = yield* Grants
+    const flows = Flow.records({ store: yield* Store, sealed })
+    const browsers = BrowserBinding.make(settings, sealed)
+
+    /** Ends at Okta what could not be kept here, as far as Okta can be reached. */
+    const forget = ({ tokens }: OktaSession) => Effect.ignore(okta.revoke(tokens.refreshToken ?? tokens.accessToken))
+
+    /** Our own code for Okta's. */
+    const redeem = Effect.fnUntraced(function*(
+      { codeVerifier, nonce, request }: Flow.Flow,
+      { first }: Parameters.Parameters
+    ) {
+      const error = first("error")
+      if (error !== undefined) {
+        const description = first("error_description")
+        return yield* new OktaRefused({ error, ...(description === undefined ? undefined : { description }) })
+      }
+      const code = first("code")
+      if (code === undefined) return yield* new OktaRefused({ error: "an answer without a code" })
+      const session = yield* okta.exchange({
+        code: Redacted.make(code),
+        codeVerifier: Redacted.make(codeVerifier),
+        nonce
+      })
+      return yield* Effect.tapError(grants.create(session, request), () => forget(session))
+    })
+
+    const comeBack = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+      const parameters = Parameters.fromQuery(request)
+      const state = parameters.first("state")
+      if (state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0) return unknownState
+      const flow = Option.getOrUndefined(yield* flows.take(state))
+      if (flow === undefined) return unknownState
+      if (!(yield* browsers.isMarked(request, flow.browser))) {
+        yield* Effect.logWarning("A sign-in came back in another browser than the one that began it, and was refused")
+        return notThisBrowser
+      }
+      const issuer = parameters.first("iss")
+      if (issuer !== undefined && issuer !== settings.issuer) {
+        yield* Effect.logWarning("A sign-in came back from another issuer than Okta, and was refused")
+        return wrongIssuer
+      }
+      const outcome = yield* redeem(flow, parameters).pipe(
+        Effect.catch((failure) =>
+          Effect.as(Effect.logWarning(`A sign-in at Okta came to nothing. ${failure.message}`), fromFailure(failure))
+        )
+      )
+      return answer(flow.request, settings, request.method, outcome)
+    }, Effect.catchTag("StoreUnavailable", (error) => Effect.as(Effect.logError(error.message), storeAway)))
+
+    yield* Page.serve(router, settings, "/oauth/callback", { GET: comeBack })
+  })
+)

@@ -1,0 +1,35 @@
+/** A piece of HTML, in which whatever came from outside is text. */
+export class Html {
+  readonly source: string
+
+  constructor(source: string) {
+    this.source = source
+  }
+}
+
+/** What can stand in a template: text, which is escaped, and other pieces. */
+export type Content = string | Html | ReadonlyArray<Html> | undefined
+
+const entities: { readonly [character: string]: string } = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  "\"": "&quot;",
+  "'": "&#39;"
+}
+
+/** Control characters, which do not show, and those that turn the direction of writing, which deceive. */
+const misleading = /[\p{Cc}\p{Cs}\u2028\u2029\u061C\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF]/gu
+
+const escaped = (text: string): string =>
+  text.replace(misleading, "").replace(/[&<>"']/g, (character) => entities[character] ?? "")
+
+const sourceOf = (content: Content): string => {
+  if (content === undefined) return ""
+  if (typeof content === "string") return escaped(content)
+  return content instanceof Html ? content.source : content.map(({ source }) => source).join("")
+}
+
+/** Escapes every text between its own words, for elements and for attributes in quotation marks. */
+export const html = (words: TemplateStringsArray, ...contents: ReadonlyArray<Content>): Html =>
+  new Html(words.map((word, index) => word + sourceOf(contents[index])).join(""))

@@ -1,0 +1,132 @@
+import { Effect } from "effect"
+import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { createHash } from "node:crypto"
+import { originCheck } from "../../resource/RequestOrigin.ts"
+import { pathsOf } from "../Endpoint.ts"
+import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
+import type { ProxySettings } from "../ProxySettings.ts"
+import { type Content, Html, html } from "./Html.ts"
+import { style } from "./PageStyle.ts"
+
+const styleHash = createHash("sha256").update(style).digest("base64")
+
+/**
+ * No script, nothing from elsewhere, and no other page around it. `form-action` is absent because browsers hold the
+ * redirects against it that follow a form, and these lead to Okta and on to wherever the organization signs people in.
+ */
+const policy = `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`
+
+/** Headers of everything that a browser gets: kept nowhere, told to nobody. */
+export const headers = {
+  "cache-control": "no-store",
+  "content-security-policy": policy,
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY"
+} as const
+
+/** A whole page. */
+export const page = (
+  title: string,
+  main: Html,
+  options: { readonly status?: number; readonly headers?: { readonly [name: string]: string } } = {}
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(
+    html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>${title}</title>
+<style>${new Html(style)}</style>
+</head>
+<body>
+<main>
+${main}
+</main>
+</body>
+</html>
+`.source,
+    {
+      status: options.status ?? 200,
+      contentType: "text/html; charset=utf-8",
+      headers: { ...headers, ...options.headers }
+    }
+  )
+
+/** Something that a person has to be told, because nobody else can be. */
+export interface Problem {
+  readonly status: number
+  readonly title: string
+  /** What it means for the person. */
+  readonly words: Content
+  /** For the client's developer: a code, and what is wrong. */
+  readonly code: string
+  readonly detail?: string
+  readonly headers?: { readonly [name: string]: string }
+}
+
+/** A page that says what is wrong. */
+export const problem = (
+  { code, detail, headers = {}, status, title, words }: Problem
+): HttpServerResponse.HttpServerResponse =>
+  page(
+    title,
+    html`<h1 class="plain">${title}</h1>
+<p>${words}</p>
+<p class="soft">For the application’s developer: <code>${code}</code>${detail === undefined ? "" : ` – ${detail}`}</p>`,
+    { status, headers }
+  )
+
+/** The page for a form that was not read. */
+export const unreadable = (error: MalformedRequest | BodyTooLarge): HttpServerResponse.HttpServerResponse =>
+  problem({
+    status: error._tag === "BodyTooLarge" ? 413 : 400,
+    title: "This request cannot be read",
+    words: "The application sent you here with a request that is not in order. Go back to it and try again.",
+    code: "invalid_request",
+    detail: error.message
+  })
+
+const strangeHost = problem({
+  status: 403,
+  title: "This is not the right address",
+  words:
+    "This server runs on your own computer and is reached by another name. Go back to the application and try again.",
+  code: "invalid_request",
+  detail: "The Host of the request is not a loopback address."
+})
+
+/** Answers for people, by method. */
+export interface PageHandlers {
+  readonly [method: string]: (
+    request: HttpServerRequest.HttpServerRequest
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+}
+
+/** Adds a place that browsers go to, and no page's script: other methods are 405, and nothing is allowed by CORS. */
+export const serve = Effect.fnUntraced(function*(
+  router: HttpRouter.HttpRouter,
+  settings: ProxySettings,
+  path: string,
+  handlers: PageHandlers
+) {
+  const allow = Object.keys(handlers).join(", ")
+  const wrongMethod = problem({
+    status: 405,
+    title: "This page is not reached in this way",
+    words: "Go back to the application and try again.",
+    code: "invalid_request",
+    detail: `The method must be ${allow}.`,
+    headers: { allow }
+  })
+  const forbidden = originCheck(settings)
+  for (const place of pathsOf(settings, path)) {
+    yield* router.add("*", `/${place.slice(1).replaceAll(":", "::")}`, (request) => {
+      if (forbidden?.({ host: request.headers["host"] }) !== undefined) return Effect.succeed(strangeHost)
+      return handlers[request.method]?.(request) ?? Effect.succeed(wrongMethod)
+    })
+  }
+})

@@ -1,0 +1,48 @@
+import { ByteSize, Effect, type Layer } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { readableAnswer } from "../../resource/Cors.ts"
+import * as StrictJson from "../../token/StrictJson.ts"
+import { answering, pathsOf } from "../Endpoint.ts"
+import { proxySettings } from "../ProxySettings.ts"
+import { Registration } from "./Registration.ts"
+
+const headers = { ...readableAnswer, "cache-control": "no-store", pragma: "no-cache" }
+
+const refused = (status: number, error: string, error_description: string) =>
+  HttpServerResponse.jsonUnsafe({ error, error_description }, { status, headers })
+
+/** The largest metadata that is read. */
+const largest = ByteSize.kibibytes(64)
+
+/**
+ * Registers clients at `/oauth/register`.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7591.html#section-3
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | Registration
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    const { register } = yield* Registration
+    for (const path of pathsOf(settings, "/oauth/register")) {
+      yield* answering(router, path, {
+        POST: (request) =>
+          request.arrayBuffer.pipe(
+            Effect.provideService(HttpIncomingMessage.MaxBodySize, largest),
+            Effect.flatMap((body) => register(StrictJson.parse(Buffer.from(body)))),
+            Effect.map((registered) => HttpServerResponse.jsonUnsafe(registered, { status: 201, headers })),
+            Effect.catchTags({
+              HttpServerError: () =>
+                Effect.succeed(refused(413, "invalid_client_metadata", "The metadata is too large.")),
+              RegistrationError: ({ code, message }) => Effect.succeed(refused(400, code, message))
+            })
+          )
+      })
+    }
+  })
+)

@@ -1,0 +1,147 @@
+import { Clock, Context, Duration, Effect, Layer, Option, type Redacted } from "effect"
+import { randomBytes } from "node:crypto"
+import { Store, type StoreUnavailable } from "../../store/Store.ts"
+import type { ApprovedRequest } from "../authorize/AuthorizationRequest.ts"
+import { type Client, mayRefresh } from "../client/Client.ts"
+import { OktaClient, type OktaSession, type OktaUnavailable } from "../OktaClient.ts"
+import { Sealed } from "../Sealed.ts"
+import * as AuthorizationCode from "./AuthorizationCode.ts"
+import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
+import { type Grant, isRenewable, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
+import { TokenIssuer } from "./IssuedToken.ts"
+import * as OktaCheck from "./OktaCheck.ts"
+import * as OktaTokens from "./OktaTokens.ts"
+import * as RefreshToken from "./RefreshToken.ts"
+
+/** What a client is given. */
+export interface Tokens {
+  readonly accessToken: Redacted.Redacted<string>
+  /** In seconds. */
+  readonly expiresIn: number
+  /** None where the client does not use them, or Okta gave us none. */
+  readonly refreshToken: Redacted.Redacted<string> | undefined
+  readonly scopes: ReadonlyArray<string>
+}
+
+/**
+ * What people have granted to clients, from Okta's answer to the end of it.
+ *
+ * **Details**
+ *
+ * A grant lasts for 30 days after its last use. Each time its access token has come to its end, Okta is asked whether the
+ * person may still enter. Without a refresh token of Okta's nobody could be asked, so that the client gets none of ours
+ * either, and the grant ends with its only access token, after an hour at most.
+ */
+export class Grants extends Context.Service<Grants, {
+  /** Keeps what a person has granted to a client, and gives the code for it. */
+  readonly create: (
+    session: OktaSession,
+    request: ApprovedRequest
+  ) => Effect.Effect<{ readonly code: string }, StoreUnavailable>
+  /** Tokens for a code, once (RFC 6749 section 4.1.3). */
+  readonly redeem: (
+    client: Client,
+    redemption: AuthorizationCode.Redemption
+  ) => Effect.Effect<Tokens, InvalidGrant | InvalidTarget | StoreUnavailable>
+  /** New tokens for a refresh token (RFC 6749 section 6). */
+  readonly refresh: (
+    client: Client,
+    refreshment: RefreshToken.Refreshment
+  ) => Effect.Effect<Tokens, RefreshToken.Refusal | StoreUnavailable | OktaUnavailable>
+  /** The grant with this id, which access tokens carry as `sid`. */
+  readonly get: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
+  /** Okta's tokens of the grant with this id, renewed if their time is up. */
+  readonly oktaTokens: (
+    id: string
+  ) => Effect.Effect<Option.Option<OktaTokens.OktaTokens>, StoreUnavailable | OktaUnavailable>
+  /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
+  readonly end: (id: string) => Effect.Effect<boolean, StoreUnavailable>
+}>()("effect-okta/proxy/grant/Grants") {
+  static readonly layer: Layer.Layer<Grants, never, Store | Sealed | OktaClient | TokenIssuer> = Layer.effect(
+    Grants,
+    Effect.gen(function*() {
+      const store = yield* Store
+      const sealed = yield* Sealed
+      const okta = yield* OktaClient
+      const issuer = yield* TokenIssuer
+      const records = grantRecords({ sealed, store })
+      const codes = AuthorizationCode.make({ sealed, store })
+      const check = yield* OktaCheck.make({ records, sealed, okta, store })
+      const { end, renew } = check
+      const rotate = RefreshToken.rotation({ records, sealed }, check)
+      const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+
+      const issue = Effect.fnUntraced(function*(
+        client: Client,
+        grantId: string,
+        grant: Grant,
+        scopes: ReadonlyArray<string>
+      ) {
+        const { expiresAt, issuedAt, token } = yield* issuer.issue({
+          principal: { ...grant.user, scopes, clientId: grant.clientId },
+          resource: grant.resource,
+          notAfter: validUntil(grant),
+          emailVerified: grant.emailVerified,
+          sid: grantId
+        }).pipe(Effect.mapError(({ message }) => new InvalidGrant({ reason: message })))
+        const refreshToken = isRenewable(grant) && mayRefresh(client)
+          ? yield* RefreshToken.write(sealed, { grantId, generation: grant.generation })
+          : undefined
+        return { accessToken: token, expiresIn: expiresAt - issuedAt, refreshToken, scopes }
+      })
+
+      /** The grant, which from now on is kept for as long as grants are. */
+      const begin = Effect.fnUntraced(function*(grantId: string) {
+        const found = yield* records.find(grantId)
+        if (Option.isNone(found)) return Option.none<Grant>()
+        const grant = found.value.value
+        yield* records.replace(grantId, found.value, grant, timeToLive(grant, yield* nowInSeconds))
+        return Option.some(grant)
+      })
+
+      const redeem = Effect.fnUntraced(function*(client: Client, redemption: AuthorizationCode.Redemption) {
+        const { clientId } = client
+        const { code, prepared } = yield* codes.redeem({ clientId, redemption, prepare: begin, onEnded: end })
+        return yield* issue(client, code.grantId, prepared, prepared.scopes)
+      })
+
+      return Grants.of({
+        create: Effect.fnUntraced(function*(session, { clientId, codeChallenge, redirectUri, resource, scopes }) {
+          const grantId = randomBytes(16).toString("base64url")
+          const createdAt = yield* nowInSeconds
+          const { emailVerified, tokens, user } = session
+          yield* records.add(grantId, {
+            clientId,
+            user,
+            ...(emailVerified === undefined ? undefined : { emailVerified }),
+            scopes,
+            resource,
+            generation: 1,
+            createdAt,
+            checkedAt: createdAt,
+            okta: yield* OktaTokens.seal(sealed, tokens)
+          }, untilRedeemed)
+          return { code: yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource }) }
+        }),
+        // What has begun to change the store is done to its end, though the client may have gone away.
+        redeem: (client, redemption) => Effect.uninterruptible(redeem(client, redemption)),
+        refresh: Effect.fnUntraced(function*(client, refreshment) {
+          const { grant, grantId } = yield* rotate(client.clientId, refreshment)
+          const scopes = refreshment.scopes === undefined || refreshment.scopes.length === 0
+            ? grant.scopes
+            : grant.scopes.filter((scope) => refreshment.scopes?.includes(scope))
+          return yield* issue(client, grantId, grant, scopes)
+        }),
+        get: (id) => Effect.map(records.find(id), Option.map(({ value }) => value)),
+        oktaTokens: Effect.fnUntraced(function*(id) {
+          const found = yield* renew(id)
+          return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value.okta)
+        }),
+        end
+      })
+    })
+  )
+}
+
+/** How long a grant is kept whose code is not redeemed: a little longer than the code. */
+const untilRedeemed = Duration.minutes(5)

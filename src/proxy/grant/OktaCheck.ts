@@ -1,0 +1,178 @@
+import { Clock, Deferred, Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import type { Store, StoreUnavailable } from "../../store/Store.ts"
+import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
+import type { Sealed } from "../Sealed.ts"
+import type { Found } from "../SealedRecords.ts"
+import { type Grant, type GrantRecords, isDue, timeToLive } from "./GrantRecord.ts"
+import * as OktaTokens from "./OktaTokens.ts"
+
+/** What the check works with. */
+export interface Parts {
+  readonly records: GrantRecords
+  readonly sealed: Sealed["Service"]
+  readonly okta: OktaClient["Service"]
+  readonly store: Store["Service"]
+}
+
+/** The grant as Okta renewed it, or none when it has ended. */
+type Renewed = Option.Option<Found<Grant>>
+
+/** Asks Okta about grants. */
+export interface OktaCheck {
+  /** The grant, renewed by Okta if its word is too old; none when it has ended, which is known here from then on. */
+  readonly renew: (id: string) => Effect.Effect<Renewed, StoreUnavailable | OktaUnavailable>
+  /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
+  readonly end: (id: string) => Effect.Effect<boolean, StoreUnavailable>
+}
+
+/** What Okta answers when the person may not enter any more, or only by signing in again. */
+const refusals = new Set([
+  "invalid_grant",
+  "access_denied",
+  "login_required",
+  "interaction_required",
+  "consent_required",
+  "insufficient_authentication_context"
+])
+
+/** For how long no other server asks about a grant, whatever happens to the one that does. */
+const turnLength = Duration.seconds(15)
+
+/** How long a server waits before it looks again whether another has done asking, and how often it does. */
+const pause = Duration.millis(100)
+const longestWait = 50
+
+/** Okta said or did something with which nothing can be concluded about the grant. */
+const unclear = (reason: string) =>
+  Effect.andThen(Effect.logError(reason), Effect.fail(new OktaUnavailable({ reason })))
+
+/**
+ * Asks Okta whether people may still enter, for one grant once at a time: a refresh token of Okta's may be good once only.
+ *
+ * **Details**
+ *
+ * Who waits for the answer may go away: Okta may have replaced its refresh token by then, so the answer is always awaited
+ * and kept.
+ */
+export const make = Effect.fnUntraced(function*(
+  { okta, records, sealed, store }: Parts
+): Effect.fn.Return<OktaCheck, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const underway = new Map<string, Deferred.Deferred<Renewed, StoreUnavailable | OktaUnavailable>>()
+  const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+
+  const revokeAtOkta = (token: Redacted.Redacted<string>) =>
+    Effect.catch(
+      okta.revoke(token),
+      (error) => Effect.logWarning(`A grant has ended here, but could not be revoked at Okta: ${error.message}`)
+    )
+
+  const end = (id: string) =>
+    Effect.uninterruptible(Effect.gen(function*() {
+      const grant = yield* records.take(id)
+      if (Option.isNone(grant)) return false
+      const { accessToken, refreshToken } = grant.value.okta
+      const token = yield* OktaTokens.openToken(sealed, refreshToken ?? accessToken)
+      if (Option.isSome(token)) yield* revokeAtOkta(token.value)
+      return true
+    }))
+
+  /** Keeps what Okta said, whatever else happens to the grant at this moment. */
+  const keep = Effect.fnUntraced(function*(id: string, before: Found<Grant>, session: OktaSession, checkedAt: number) {
+    const tokens = yield* OktaTokens.seal(sealed, session.tokens)
+    let current = Option.some(before)
+    while (Option.isSome(current)) {
+      const found = current.value
+      const kept = found.value.okta.refreshToken
+      const next: Grant = {
+        ...found.value,
+        user: session.user,
+        ...(session.emailVerified === undefined ? undefined : { emailVerified: session.emailVerified }),
+        checkedAt,
+        // Okta repeats the refresh token only where it replaces it (RFC 6749 section 6).
+        okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...tokens }
+      }
+      const replaced = yield* records.replace(id, found, next, timeToLive(next, checkedAt))
+      if (Option.isSome(replaced)) return replaced
+      current = yield* records.find(id)
+    }
+    yield* revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)
+    return Option.none<Found<Grant>>()
+  })
+
+  /** What is known of the grant, and the grant once more if Okta is to be asked about it. */
+  const findDue = Effect.fnUntraced(function*(id: string) {
+    const current = yield* records.find(id)
+    const now = yield* nowInSeconds
+    return { current, now, due: Option.getOrUndefined(Option.filter(current, ({ value }) => isDue(value, now))) }
+  })
+
+  const ask = Effect.fnUntraced(function*(id: string) {
+    const { current, due: found, now } = yield* findDue(id)
+    if (found === undefined) return current
+    const { okta: { refreshToken }, user } = found.value
+    const token = refreshToken === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, refreshToken)
+    if (Option.isNone(token)) {
+      yield* end(id)
+      return Option.none()
+    }
+    return yield* okta.refresh(token.value).pipe(
+      Effect.flatMap((session) => {
+        if (session.user.subject === user.subject) {
+          // Okta may have replaced its refresh token, so that this is not given up lightly.
+          return Effect.retry(keep(id, found, session, now), { times: 3 })
+        }
+        return Effect.logError("Okta renewed a grant for another person than the one who gave it, so it has ended")
+          .pipe(
+            Effect.andThen(end(id)),
+            Effect.as(Option.none<Found<Grant>>())
+          )
+      }),
+      Effect.catchTags({
+        OktaRefused: Effect.fnUntraced(function*({ error }) {
+          if (!refusals.has(error)) return yield* unclear(`Okta refused to renew a grant with ${error}`)
+          yield* Effect.logInfo(`A grant has ended, because Okta answered ${error}`)
+          yield* end(id)
+          return Option.none<Found<Grant>>()
+        }),
+        IdTokenRefused: ({ message }) =>
+          unclear(`Okta renewed a grant with an ID token that is not acceptable: ${message}`)
+      })
+    )
+  })
+
+  /** Asks Okta unless another server of the deployment does: then waits for that. */
+  const askAlone = Effect.fnUntraced(function*(id: string) {
+    for (let wait = 0; wait < longestWait; wait++) {
+      const { current, due } = yield* findDue(id)
+      if (due === undefined) return current
+      const turn = `asking:${due.key}`
+      if (yield* store.putIfAbsent(turn, "asking", turnLength)) {
+        return yield* Effect.uninterruptible(Effect.ensuring(ask(id), Effect.ignore(store.remove(turn))))
+      }
+      yield* Effect.interruptible(Effect.sleep(pause))
+    }
+    return yield* new OktaUnavailable({ reason: "another server has been asking for too long", retryAfter: 1000 })
+  })
+
+  return {
+    end,
+    renew: (id) =>
+      Effect.uninterruptibleMask((restore) => {
+        const same = underway.get(id)
+        if (same !== undefined) return restore(Deferred.await(same))
+        const deferred = Deferred.makeUnsafe<Renewed, StoreUnavailable | OktaUnavailable>()
+        underway.set(id, deferred)
+        return askAlone(id).pipe(
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              underway.delete(id)
+              Deferred.doneUnsafe(deferred, exit)
+            })
+          ),
+          Effect.forkIn(scope),
+          Effect.andThen(restore(Deferred.await(deferred)))
+        )
+      })
+  }
+})

@@ -1,0 +1,46 @@
+import { Effect, Option, Redacted } from "effect"
+import type { OktaSession } from "../OktaClient.ts"
+import type { Sealed } from "../Sealed.ts"
+import type { Grant } from "./GrantRecord.ts"
+
+/** Okta's tokens of a grant. */
+export type OktaTokens = OktaSession["tokens"]
+
+/** Okta's tokens as they are kept: each sealed once more. */
+export const seal = (
+  sealed: Sealed["Service"],
+  { accessToken, expiresAt, idToken, refreshToken }: OktaTokens
+): Effect.Effect<Grant["okta"]> => {
+  const one = (token: Redacted.Redacted<string>) => sealed.seal("upstream", Redacted.value(token))
+  return Effect.map(
+    Effect.all([one(accessToken), one(idToken), refreshToken === undefined ? Effect.undefined : one(refreshToken)]),
+    ([accessToken, idToken, refreshToken]) => ({
+      accessToken,
+      idToken,
+      ...(refreshToken === undefined ? undefined : { refreshToken }),
+      expiresAt
+    })
+  )
+}
+
+/** A token as Okta gave it; none, with a warning, when it cannot be opened. */
+export const openToken = Effect.fnUntraced(function*(sealed: Sealed["Service"], token: string) {
+  const opened = yield* sealed.open("upstream", token)
+  if (Option.isNone(opened)) yield* Effect.logWarning("A token of Okta's in the store cannot be read")
+  return Option.map(opened, Redacted.make)
+})
+
+/** Okta's tokens as Okta gave them; none when one cannot be opened. */
+export const open = Effect.fnUntraced(function*(
+  sealed: Sealed["Service"],
+  { accessToken, expiresAt, idToken, refreshToken }: Grant["okta"]
+) {
+  const opened = Option.all([yield* openToken(sealed, accessToken), yield* openToken(sealed, idToken)])
+  const refresh = refreshToken === undefined ? Option.none() : yield* openToken(sealed, refreshToken)
+  return Option.map(opened, ([accessToken, idToken]): OktaTokens => ({
+    accessToken,
+    idToken,
+    ...(Option.isSome(refresh) ? { refreshToken: refresh.value } : undefined),
+    expiresAt
+  }))
+})

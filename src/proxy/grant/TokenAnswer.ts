@@ -1,0 +1,91 @@
+import { Effect } from "effect"
+import { HttpServerResponse } from "effect/http"
+import { readableAnswer } from "../../resource/Cors.ts"
+import type { StoreUnavailable } from "../../store/Store.ts"
+import type { InvalidClient } from "../client/ClientAuthentication.ts"
+import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
+import type { OktaUnavailable } from "../OktaClient.ts"
+import type {
+  GrantTypeNotAllowed,
+  InvalidGrant,
+  InvalidTarget,
+  ScopesNotGranted,
+  UnsupportedGrantType
+} from "./GrantError.ts"
+
+/** Every reason for which a client gets no tokens. */
+export type TokenRefusal =
+  | MalformedRequest
+  | BodyTooLarge
+  | InvalidClient
+  | UnsupportedGrantType
+  | GrantTypeNotAllowed
+  | InvalidGrant
+  | InvalidTarget
+  | ScopesNotGranted
+  | StoreUnavailable
+  | OktaUnavailable
+
+/** No answer is kept by anybody on the way (RFC 6749 section 5.1), and clients in browsers may read it. */
+export const headers = { ...readableAnswer, "cache-control": "no-store", pragma: "no-cache" } as const
+
+const defaultRetryAfter = 5
+
+const refused = (
+  status: number,
+  error: string,
+  error_description: string,
+  more: { readonly [name: string]: string } = {}
+) => HttpServerResponse.jsonUnsafe({ error, error_description }, { status, headers: { ...headers, ...more } })
+
+/**
+ * The answer to a client that gets no tokens (RFC 6749 section 5.2). Texts are constant, so that nobody learns more than
+ * the code.
+ *
+ * A client that is told `invalid_grant` throws its tokens away, so trouble of ours or Okta's is never told that way.
+ */
+export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerResponse => {
+  switch (error._tag) {
+    case "MalformedRequest":
+      return refused(
+        400,
+        "invalid_request",
+        "Send each parameter once, all that are needed, in a form body, and authenticate in one way."
+      )
+    case "BodyTooLarge":
+      return refused(413, "invalid_request", "The request is too large.", { connection: "close" })
+    case "InvalidClient":
+      return refused(
+        401,
+        "invalid_client",
+        "The client is not known here, or did not authenticate as it was registered to.",
+        error.basic ? { "www-authenticate": "Basic realm=\"oauth\", charset=\"UTF-8\"" } : {}
+      )
+    case "UnsupportedGrantType":
+      return refused(400, "unsupported_grant_type", "Use authorization_code or refresh_token.")
+    case "GrantTypeNotAllowed":
+      return refused(400, "unauthorized_client", "The client is not registered for this grant type.")
+    case "InvalidGrant":
+      return refused(400, "invalid_grant", "The code or refresh token is not good, or no longer.")
+    case "InvalidTarget":
+      return refused(400, "invalid_target", "The resource is not the one that was granted.")
+    case "ScopesNotGranted":
+      return refused(400, "invalid_scope", "The scope is more than was granted.")
+    case "StoreUnavailable":
+      return unavailable(undefined)
+    case "OktaUnavailable":
+      return unavailable(error.retryAfter)
+  }
+}
+
+/** Logs why a client gets no tokens, and answers it. */
+export const refuse = (error: TokenRefusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  const answer = refusal(error)
+  const log = answer.status === 503 ? Effect.logWarning : Effect.logInfo
+  return Effect.as(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag }), answer)
+}
+
+const unavailable = (retryAfter: number | undefined) =>
+  refused(503, "temporarily_unavailable", "Try again; nothing was lost.", {
+    "retry-after": String(Math.max(1, Math.ceil((retryAfter ?? defaultRetryAfter * 1000) / 1000)))
+  })

@@ -1,0 +1,74 @@
+import { Effect, type Layer, Redacted } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { type Client, mayRefresh } from "../client/Client.ts"
+import { ClientAuthentication } from "../client/ClientAuthentication.ts"
+import { answering, pathsOf } from "../Endpoint.ts"
+import * as FormRequest from "../FormRequest.ts"
+import { proxySettings } from "../ProxySettings.ts"
+import { Grants, type Tokens } from "./Grant.ts"
+import { GrantTypeNotAllowed, UnsupportedGrantType } from "./GrantError.ts"
+import * as TokenAnswer from "./TokenAnswer.ts"
+
+/** The answer to a client that gets tokens (RFC 6749 section 5.1): ours, never Okta's. */
+const granted = ({ accessToken, expiresIn, refreshToken, scopes }: Tokens) =>
+  HttpServerResponse.jsonUnsafe({
+    access_token: Redacted.value(accessToken),
+    token_type: "Bearer",
+    expires_in: expiresIn,
+    ...(refreshToken === undefined ? undefined : { refresh_token: Redacted.value(refreshToken) }),
+    scope: scopes.join(" ")
+  }, { headers: TokenAnswer.headers })
+
+const make = Effect.gen(function*() {
+  const clients = yield* ClientAuthentication
+  const grants = yield* Grants
+
+  const redeem = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
+    return yield* grants.redeem(client, {
+      code: Redacted.make(yield* form.require("code")),
+      redirectUri: yield* form.require("redirect_uri"),
+      codeVerifier: Redacted.make(yield* form.require("code_verifier")),
+      resource: form.get("resource")
+    })
+  })
+
+  const refresh = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
+    if (!mayRefresh(client)) return yield* new GrantTypeNotAllowed({ grantType: "refresh_token" })
+    return yield* grants.refresh(client, {
+      refreshToken: Redacted.make(yield* form.require("refresh_token")),
+      scopes: form.get("scope")?.split(" ").filter((scope) => scope !== ""),
+      resource: form.get("resource")
+    })
+  })
+
+  return Effect.fnUntraced(
+    function*(request: HttpServerRequest.HttpServerRequest) {
+      const form = yield* FormRequest.read(request)
+      const grantType = yield* form.require("grant_type")
+      const grant = grantType === "authorization_code" ? redeem : grantType === "refresh_token" ? refresh : undefined
+      if (grant === undefined) return yield* new UnsupportedGrantType({ grantType })
+      const client = yield* clients.authenticate(request, form)
+      return granted(yield* grant(client, form))
+    },
+    Effect.catch(TokenAnswer.refuse)
+  )
+})
+
+/**
+ * Gives tokens for codes and for refresh tokens at `/oauth/token`.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    const answer = yield* make
+    for (const path of pathsOf(settings, "/oauth/token")) yield* answering(router, path, { POST: answer })
+  })
+)
