@@ -26,6 +26,11 @@ export const read = (token: string): CompactJws | Malformation => {
   if (first <= 0 || last <= first + 1 || last === token.length - 1 || token.indexOf(".", first + 1) !== last) {
     return "it does not have three parts separated by dots"
   }
+  const bytes = Buffer.from(token)
+  // A decoder takes these for the alphabet of base64url, and characters beyond ASCII for some of it.
+  if (bytes.length !== token.length || token.includes("+") || token.includes("/")) {
+    return "a part is not canonical base64url"
+  }
   const header = readHeader(token.slice(0, first))
   const payload = decodeCanonical(token.slice(first + 1, last))
   const signature = decodeCanonical(token.slice(last + 1))
@@ -33,13 +38,18 @@ export const read = (token: string): CompactJws | Malformation => {
     return "a part is not canonical base64url"
   }
   if (header === null) return "its header is not a JSON object"
-  return { header, payload, signature, signingInput: Buffer.from(token.slice(0, last), "latin1") }
+  return { header, payload, signature, signingInput: bytes.subarray(0, last) }
 }
 
-/** A decoder accepts padding, other alphabets and stray bits; what encodes to the same text again had none of them. */
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+/** A decoder passes over padding and other characters, so that fewer bytes come out, and accepts stray bits at the end. */
 const decodeCanonical = (part: string): Buffer | undefined => {
   const bytes = Buffer.from(part, "base64url")
-  return bytes.toString("base64url") === part ? bytes : undefined
+  const rest = part.length % 4
+  if (rest === 1 || bytes.length !== Math.floor(part.length * 3 / 4)) return undefined
+  const stray = rest === 0 ? 0 : alphabet.indexOf(part.charAt(part.length - 1)) & (rest === 2 ? 0b1111 : 0b11)
+  return stray === 0 ? bytes : undefined
 }
 
 /** All tokens signed with one key share their header, so the few in use are remembered. */

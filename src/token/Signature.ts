@@ -103,6 +103,9 @@ const methods: { readonly [algorithm in Algorithm]: Method } = {
 /** How much may be spent in a turn: by a caller known to be alone, at first, and by callers known to be many. */
 const budgets = { alone: 16, unknown: 4, many: 1 }
 
+/** With so many in the thread pool it is busy for a while, so that this thread does better to help than to add to them. */
+const crowd = 8
+
 interface Waiting {
   readonly method: Method
   readonly key: KeyObject
@@ -172,8 +175,8 @@ const make = (): Signature["Service"] => {
     ) {
       return false
     }
-    // Callers overlap already.
-    if (inPool > 0) return undefined
+    // Callers overlap already, and the pool has room.
+    if (inPool > 0 && inPool < crowd) return undefined
     if (!turnEnds) {
       turnEnds = true
       setImmediate(endTurn)

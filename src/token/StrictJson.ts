@@ -1,5 +1,5 @@
 import { Result } from "effect"
-import { isUtf8 } from "node:buffer"
+import { isAscii, isUtf8 } from "node:buffer"
 
 /** Deepest nesting of objects and arrays. */
 const deepest = 32
@@ -9,8 +9,9 @@ const deepest = 32
  * a byte order mark, no member twice (RFC 7519 section 4), nested at most 32 deep, no lone surrogates.
  */
 export const parse = (bytes: Buffer): unknown => {
-  if (!isUtf8(bytes) || bytes[0] === 0xef) return undefined
-  const text = bytes.toString("utf8")
+  const ascii = isAscii(bytes)
+  if (!ascii && (!isUtf8(bytes) || bytes[0] === 0xef)) return undefined
+  const text = bytes.toString(ascii ? "latin1" : "utf8")
   const members = countMembers(text)
   if (members === undefined) return undefined
   const parsed = Result.try((): unknown => JSON.parse(text))

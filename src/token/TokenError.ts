@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { escaped } from "../config/EscapedText.ts"
 import { DiscoveryFailed } from "../provider/Discovery.ts"
 import { KeysUnavailable, UnknownKey } from "../provider/Jwks.ts"
 
@@ -21,7 +22,9 @@ export class MalformedToken extends Schema.TaggedError<MalformedToken>()("Malfor
   reason: Schema.String
 }) {
   override get message() {
-    return `The token cannot be read: ${this.reason}. Send the access token exactly as Okta issued it.`
+    return escaped(
+      `The token cannot be read: ${this.reason}. Send the access token exactly as Okta issued it.`
+    )
   }
 }
 
@@ -33,8 +36,10 @@ export class UnsupportedAlgorithm extends Schema.TaggedError<UnsupportedAlgorith
   actual: Schema.String
 }) {
   override get message() {
-    return `The token's algorithm is ${this.actual}, but only ${list(this.expected)} is accepted. ` +
-      "Okta signs with RS256; name other algorithms in the setting `algorithms`."
+    return escaped(
+      `The token's algorithm is ${this.actual}, but only ${list(this.expected)} is accepted. ` +
+        "Okta signs with RS256; name other algorithms in the setting `algorithms`."
+    )
   }
 }
 
@@ -47,8 +52,10 @@ export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongT
 }) {
   override get message() {
     const [right, wrong] = this.expected === "an ID token" ? ["id_token", "access_token"] : ["access_token", "id_token"]
-    return `The token is ${this.actual}, but ${this.expected} is needed. ` +
-      `Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`
+    return escaped(
+      `The token is ${this.actual}, but ${this.expected} is needed. ` +
+        `Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`
+    )
   }
 }
 
@@ -60,8 +67,10 @@ export class InvalidSignature extends Schema.TaggedError<InvalidSignature>()("In
   algorithm: Schema.String
 }) {
   override get message() {
-    return `The token's signature does not fit the key ${JSON.stringify(this.kid)} (${this.algorithm}). ` +
-      "The token was changed on its way or made by somebody else: sign in again."
+    return escaped(
+      `The token's signature does not fit the key ${JSON.stringify(this.kid)} (${this.algorithm}). ` +
+        "The token was changed on its way or made by somebody else: sign in again."
+    )
   }
 }
 
@@ -73,8 +82,10 @@ export class InvalidIssuer extends Schema.TaggedError<InvalidIssuer>()("InvalidI
   actual: Schema.String
 }) {
   override get message() {
-    return `The token's issuer is ${JSON.stringify(this.actual)}, but this server trusts ` +
-      `${JSON.stringify(this.expected)}. Sign in at that issuer, or set OKTA_ISSUER to the token's, byte for byte.`
+    return escaped(
+      `The token's issuer is ${JSON.stringify(this.actual)}, but this server trusts ` +
+        `${JSON.stringify(this.expected)}. Sign in at that issuer, or set OKTA_ISSUER to the token's, byte for byte.`
+    )
   }
 }
 
@@ -86,8 +97,10 @@ export class InvalidAudience extends Schema.TaggedError<InvalidAudience>()("Inva
   actual: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `The token's audience is ${list(this.actual)}, but this server accepts ${list(this.expected)}. ` +
-      "Set the audience of the Okta authorization server to one of these, or set OKTA_AUDIENCE to the token's."
+    return escaped(
+      `The token's audience is ${list(this.actual)}, but this server accepts ${list(this.expected)}. ` +
+        "Set the audience of the Okta authorization server to one of these, or set OKTA_AUDIENCE to the token's."
+    )
   }
 }
 
@@ -101,8 +114,10 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpir
   clockSkew: Schema.optionalKey(Schema.Number)
 }) {
   override get message() {
-    return `The token expired ${seconds(Math.floor(this.now - this.expiredAt))} ago. Refresh it or sign in again.` +
-      skewed(this.clockSkew)
+    return escaped(
+      `The token expired ${seconds(Math.floor(this.now - this.expiredAt))} ago. Refresh it or sign in again.` +
+        skewed(this.clockSkew)
+    )
   }
 }
 
@@ -118,8 +133,10 @@ export class TokenNotYetValid extends Schema.TaggedError<TokenNotYetValid>()("To
   clockSkew: Schema.optionalKey(Schema.Number)
 }) {
   override get message() {
-    return `The token is valid only ${seconds(Math.ceil(this.validFrom - this.now))} from now (${this.claim}). ` +
-      `Compare this server's clock with Okta's.${skewed(this.clockSkew)}`
+    return escaped(
+      `The token is valid only ${seconds(Math.ceil(this.validFrom - this.now))} from now (${this.claim}). ` +
+        `Compare this server's clock with Okta's.${skewed(this.clockSkew)}`
+    )
   }
 }
 
@@ -131,8 +148,10 @@ export class InvalidClaim extends Schema.TaggedError<InvalidClaim>()("InvalidCla
   problem: Schema.String
 }) {
   override get message() {
-    return `The token's claim ${JSON.stringify(this.claim)} ${this.problem}. ` +
-      "Look at the claims of the authorization server in Okta under Security, API."
+    return escaped(
+      `The token's claim ${JSON.stringify(this.claim)} ${this.problem}. ` +
+        "Look at the claims of the authorization server in Okta under Security, API."
+    )
   }
 }
 
@@ -144,10 +163,10 @@ export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("Cl
   clientId: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `The token was issued to ${
-      this.clientId === undefined ? "no client" : JSON.stringify(this.clientId)
-    }, but ` +
-      `only ${list(this.allowed)} may call this server. Add the client to \`allowedClients\`.`
+    return escaped(
+      `The token was issued to ${this.clientId === undefined ? "no client" : JSON.stringify(this.clientId)}, but ` +
+        `only ${list(this.allowed)} may call this server. Add the client to \`allowedClients\`.`
+    )
   }
 }
 

@@ -36,7 +36,14 @@ const longestVerdict = Duration.toMillis("5 minutes")
 
 interface Verdict {
   readonly key: VerificationKey
-  readonly accepted: Effect.Effect<VerifiedToken>
+  /** Absent until the token comes again. */
+  accepted?: Effect.Effect<VerifiedToken>
+}
+
+/** A signature that is being verified, and others may wait for. */
+interface Underway {
+  readonly token: string
+  readonly valid: Deferred.Deferred<boolean>
 }
 
 /**
@@ -94,7 +101,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           kind
         }
         const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? 10_000)
-        const underway = new Map<string, Deferred.Deferred<VerifiedToken, TokenError>>()
+        const underway = new Map<string, Underway>()
 
         const decide = (
           token: string,
@@ -107,9 +114,18 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const now = clock.currentTimeMillisUnsafe()
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
-          const accepted = Effect.succeed<VerifiedToken>(frozen({ claims, principal: principalOf(claims) }))
-          verdicts.set(token, { key, accepted }, Math.min(claims.exp * 1000, now + longestVerdict))
-          return accepted
+          verdicts.set(token, { key }, Math.min(claims.exp * 1000, now + longestVerdict))
+          return Effect.succeed({ claims, principal: principalOf(claims) })
+        }
+
+        // Whoever verified the token first may change what it got. What is given to all the others is read once more.
+        const recall = (token: string, verdict: Verdict): Effect.Effect<VerifiedToken, TokenError> => {
+          const jws = CompactJws.read(token)
+          if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
+          const now = clock.currentTimeMillisUnsafe() / 1000
+          const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now, jwks.clockSkew())
+          if (claims instanceof Error) return Effect.fail(claims)
+          return verdict.accepted = Effect.succeed(frozen({ claims, principal: principalOf(claims) }))
         }
 
         const verifyWith = (
@@ -121,20 +137,25 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           if (!key.algorithms.includes(header.algorithm)) {
             return Effect.fail(new UnsupportedAlgorithm({ expected: key.algorithms, actual: header.algorithm }))
           }
-          const same = underway.get(token)
-          if (same !== undefined) return Deferred.await(same)
+          const valid = signature.verifyNow(header.algorithm, key.key, jws.signingInput, jws.signature)
+          if (valid !== undefined) return decide(token, jws, header, key, valid)
+
+          const tail = VerdictCache.tailOf(token)
+          const same = underway.get(tail)
+          if (same !== undefined && same.token === token) {
+            return Effect.flatMap(Deferred.await(same.valid), (valid) => decide(token, jws, header, key, valid))
+          }
           // Others wait for this, so the caller's own end must not end it, once it is known to be under way.
           return Effect.uninterruptible(Effect.suspend(() => {
-            const deferred = Deferred.makeUnsafe<VerifiedToken, TokenError>()
-            underway.set(token, deferred)
-            return signature.verify(header.algorithm, key.key, jws.signingInput, jws.signature).pipe(
-              Effect.flatMap((valid) => decide(token, jws, header, key, valid)),
-              Effect.onExit((exit) =>
-                Effect.sync(() => {
-                  underway.delete(token)
-                  Deferred.doneUnsafe(deferred, exit)
-                })
-              )
+            const own = { token, valid: Deferred.makeUnsafe<boolean>() }
+            underway.set(tail, own)
+            return Effect.flatMap(
+              signature.verify(header.algorithm, key.key, jws.signingInput, jws.signature),
+              (valid) => {
+                if (underway.get(tail) === own) underway.delete(tail)
+                Deferred.doneUnsafe(own.valid, Effect.succeed(valid))
+                return decide(token, jws, header, key, valid)
+              }
             )
           }))
         }
@@ -145,7 +166,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
               const token = Redacted.value(redacted)
               const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
               if (verdict !== undefined) {
-                if (jwks.holds(verdict.key)) return verdict.accepted
+                if (jwks.holds(verdict.key)) return verdict.accepted ?? recall(token, verdict)
                 verdicts.delete(token)
               }
               if (token.length > config.maxTokenLength) {

@@ -1,9 +1,16 @@
 /** A verified token, remembered. */
 interface Verdict<A> {
+  readonly token: string
   readonly value: A
   /** Until when it holds, in milliseconds since 1970. */
   readonly until: number
 }
+
+/**
+ * The end of a token, by which it is looked up: hashing all of it costs more than everything else about a token seen
+ * before. It is part of the signature, so no two verified tokens share it, and the rest is compared anyway.
+ */
+export const tailOf = (token: string): string => token.slice(-12)
 
 /**
  * Remembers verdicts by the entire token, the least recently used going first.
@@ -22,28 +29,30 @@ export const make = <A>(capacity: number): VerdictCache<A> => {
   let newest: Verdict<A> | undefined
   return {
     get: (token, now) => {
-      const verdict = verdicts.get(token)
-      if (verdict === undefined) return undefined
+      const tail = tailOf(token)
+      const verdict = verdicts.get(tail)
+      if (verdict === undefined || verdict.token !== token) return undefined
       if (now >= verdict.until) {
-        verdicts.delete(token)
+        verdicts.delete(tail)
         return undefined
       }
       if (verdict !== newest) {
-        verdicts.delete(token)
-        verdicts.set(token, verdict)
+        verdicts.delete(tail)
+        verdicts.set(tail, verdict)
         newest = verdict
       }
       return verdict.value
     },
     set: (token, value, until) => {
       if (capacity === 0) return
-      if (!verdicts.delete(token) && verdicts.size >= capacity) {
+      const tail = tailOf(token)
+      if (!verdicts.delete(tail) && verdicts.size >= capacity) {
         const oldest = verdicts.keys().next()
         if (oldest.done === false) verdicts.delete(oldest.value)
       }
-      newest = { value, until }
-      verdicts.set(token, newest)
+      newest = { token, value, until }
+      verdicts.set(tail, newest)
     },
-    delete: (token) => verdicts.delete(token)
+    delete: (token) => verdicts.delete(tailOf(token))
   }
 }
