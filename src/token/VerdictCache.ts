@@ -1,9 +1,11 @@
-/** A verified token, remembered. */
+/** A verified token, remembered, between the ones that were used before and after it. */
 interface Verdict<A> {
   readonly token: string
   readonly value: A
   /** Until when it holds, in milliseconds since 1970. */
   readonly until: number
+  older: Verdict<A> | undefined
+  newer: Verdict<A> | undefined
 }
 
 /**
@@ -12,11 +14,7 @@ interface Verdict<A> {
  */
 export const tailOf = (token: string): string => token.slice(-12)
 
-/**
- * Remembers verdicts by the entire token, the least recently used going first.
- *
- * A `Map` keeps its entries in the order of their insertion, so one that is used moves to the end by being put in again.
- */
+/** Remembers verdicts by the entire token, the least recently used going first. */
 export interface VerdictCache<A> {
   readonly get: (token: string, now: number) => A | undefined
   readonly set: (token: string, value: A, until: number) => void
@@ -26,33 +24,61 @@ export interface VerdictCache<A> {
 /** Makes an empty cache of at most `capacity` verdicts. */
 export const make = <A>(capacity: number): VerdictCache<A> => {
   const verdicts = new Map<string, Verdict<A>>()
+  let oldest: Verdict<A> | undefined
   let newest: Verdict<A> | undefined
+
+  const unlink = (verdict: Verdict<A>) => {
+    if (verdict.older === undefined) oldest = verdict.newer
+    else verdict.older.newer = verdict.newer
+    if (verdict.newer === undefined) newest = verdict.older
+    else verdict.newer.older = verdict.older
+  }
+
+  const append = (verdict: Verdict<A>) => {
+    verdict.older = newest
+    verdict.newer = undefined
+    if (newest === undefined) oldest = verdict
+    else newest.newer = verdict
+    newest = verdict
+  }
+
+  const forget = (verdict: Verdict<A>) => {
+    unlink(verdict)
+    verdicts.delete(tailOf(verdict.token))
+  }
+
+  const find = (token: string) => {
+    const verdict = verdicts.get(tailOf(token))
+    return verdict?.token === token ? verdict : undefined
+  }
+
   return {
     get: (token, now) => {
-      const tail = tailOf(token)
-      const verdict = verdicts.get(tail)
-      if (verdict === undefined || verdict.token !== token) return undefined
+      const verdict = find(token)
+      if (verdict === undefined) return undefined
       if (now >= verdict.until) {
-        verdicts.delete(tail)
+        forget(verdict)
         return undefined
       }
       if (verdict !== newest) {
-        verdicts.delete(tail)
-        verdicts.set(tail, verdict)
-        newest = verdict
+        unlink(verdict)
+        append(verdict)
       }
       return verdict.value
     },
     set: (token, value, until) => {
       if (capacity === 0) return
       const tail = tailOf(token)
-      if (!verdicts.delete(tail) && verdicts.size >= capacity) {
-        const oldest = verdicts.keys().next()
-        if (oldest.done === false) verdicts.delete(oldest.value)
-      }
-      newest = { token, value, until }
-      verdicts.set(tail, newest)
+      const same = verdicts.get(tail)
+      if (same !== undefined) unlink(same)
+      else if (verdicts.size >= capacity && oldest !== undefined) forget(oldest)
+      const verdict: Verdict<A> = { token, value, until, older: undefined, newer: undefined }
+      append(verdict)
+      verdicts.set(tail, verdict)
     },
-    delete: (token) => verdicts.delete(tailOf(token))
+    delete: (token) => {
+      const verdict = find(token)
+      if (verdict !== undefined) forget(verdict)
+    }
   }
 }
