@@ -1,6 +1,5 @@
 export { type Algorithm } from "./config/Algorithm.ts"
 export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
-export { type IssuerKind, issuerKind } from "./config/IssuerUrl.ts"
 export { type LengthOfTime, OktaConfig, type OktaOptions, Settings } from "./config/OktaConfig.ts"
 /** Okta in front of the routes of an Effect application: one layer, a guard, the metadata. */
 export * as OktaAuth from "./OktaAuth.ts"

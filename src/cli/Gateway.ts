@@ -14,7 +14,7 @@ export interface GatewayOptions {
   readonly path: string
   /** A path in it takes the place of the protected path. */
   readonly upstream: URL
-  /** Longest wait for the upstream's answer to begin. */
+  /** Longest wait for the upstream's answer to begin, from the start of the request: the upload counts. */
   readonly timeout: Duration.Duration
 }
 
@@ -76,7 +76,13 @@ export const layer = (
       yield* router.add("*", `${route(options.path)}/*`, (request) => {
         const path = target(request.url, options)
         return path === undefined ? Effect.succeed(badRequest) : forward(path, request).pipe(
-          Effect.catchTag("TimeoutError", () => Effect.as(Effect.logWarning("The upstream is too slow"), slow)),
+          Effect.catchTag("TimeoutError", () =>
+            Effect.as(
+              Effect.logWarning(
+                "The upstream did not begin to answer in time (--timeout, which covers the upload too)"
+              ),
+              slow
+            )),
           Effect.catchTag(
             "UpstreamFailed",
             ({ message }) => Effect.as(Effect.logWarning(`The upstream cannot be reached: ${message}`), unreachable)
@@ -135,8 +141,11 @@ const withoutConnectionHeaders = (headers: Headers.Headers, names: ReadonlyArray
   return Headers.removeMany(headers, [...names, ...named])
 }
 
-/** Many servers cannot tell `X_Okta_Subject` from `X-Okta-Subject` (RFC 3875 section 4.1.18). */
-const looksLikeOurs = /^x[^a-z\d]okta[^a-z\d]/
+/**
+ * What the upstream would take for our word: who is calling, and where from (RFC 7239). Many servers cannot tell
+ * `X_Okta_Subject` from `X-Okta-Subject` (RFC 3875 section 4.1.18).
+ */
+const looksLikeOurs = /^(?:x[^a-z\d](?:okta|forwarded)(?:[^a-z\d]|$)|forwarded$)/
 
 const requestHeaders = (headers: Headers.Headers, principal: Principal): Record<string, string> => ({
   ...Object.fromEntries(

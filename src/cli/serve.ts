@@ -21,7 +21,7 @@ export interface ServeOptions {
   readonly path: string
   /** The address to listen on. */
   readonly host: string
-  /** Longest wait for the upstream's answer to begin. */
+  /** Longest wait for the upstream's answer to begin, the upload included. */
   readonly timeout: Duration.Duration | string
   /** Browser origins that may call, besides the server's own. */
   readonly allowedOrigins: ReadonlyArray<string>
@@ -96,7 +96,7 @@ const flags = {
   path: Flag.String("path").pipe(Flag.withDescription("Protected path"), Flag.withDefault("/mcp")),
   host: Flag.String("host").pipe(Flag.withDescription("Address to listen on"), Flag.withDefault("127.0.0.1")),
   timeout: Flag.String("timeout").pipe(
-    Flag.withDescription("Longest wait for the upstream's answer to begin"),
+    Flag.withDescription("Longest wait for the upstream's answer to begin, the upload included"),
     Flag.withDefault("60 seconds")
   ),
   allowedOrigins: Flag.String("allow-origin").pipe(

@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { escaped } from "./EscapedText.ts"
 
 /** One mistake in the settings, for a person to act on. */
 export const ConfigurationProblem = Schema.Struct({
@@ -20,7 +21,7 @@ export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguratio
 }) {
   override get message() {
     const lines = this.problems.map(({ field, message, value }) =>
-      value === undefined ? `  ${field} ${message}` : `  ${field} (${value}) ${message}`
+      escaped(value === undefined ? `  ${field} ${message}` : `  ${field} (${value}) ${message}`)
     )
     return `There ${lines.length === 1 ? "is a mistake" : `are ${lines.length} mistakes`} in the settings:\n${
       lines.join("\n")

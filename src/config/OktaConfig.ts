@@ -1,8 +1,9 @@
 import { Context, type Duration, Effect, Formatter, Layer, type Redacted, Result, Schema, SchemaIssue } from "effect"
 import type { Algorithm } from "./Algorithm.ts"
+import { escaped } from "./EscapedText.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
 import { withoutUserinfo } from "./PublicUrl.ts"
-import { Native, Proxy, type Settings } from "./Settings.ts"
+import { Native, Proxy, type Settings, Verification } from "./Settings.ts"
 
 export { Native, Proxy, Scope, Settings } from "./Settings.ts"
 
@@ -35,9 +36,9 @@ export interface OktaOptions {
   readonly scopesSupported?: string | ReadonlyArray<string> | undefined
   /** Signature algorithms accepted (`RS256`); never symmetric ones. */
   readonly algorithms?: Algorithm | ReadonlyArray<Algorithm> | undefined
-  /** How far Okta's clock and ours may be apart (30 seconds). */
+  /** How far Okta's clock and ours may be apart (30 seconds; 10 minutes at most). */
   readonly clockTolerance?: LengthOfTime | undefined
-  /** Longest time between a token's `iat` and `exp` (24 hours). */
+  /** Longest time between a token's `iat` and `exp` (24 hours; 30 days at most). */
   readonly maxTokenLifetime?: LengthOfTime | undefined
   /** Okta client ids (`cid`) whose tokens are accepted; by default all. */
   readonly allowedClients?: string | ReadonlyArray<string> | undefined
@@ -79,6 +80,7 @@ const lists: ReadonlyArray<string> = [
 
 const decodeNative = Schema.decodeUnknownResult(Native, { errors: "all", onExcessProperty: "error" })
 const decodeProxy = Schema.decodeUnknownResult(Proxy, { errors: "all", onExcessProperty: "error" })
+const decodeVerification = Schema.decodeUnknownResult(Verification, { errors: "all" })
 const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** A value as a person may see it, in one line. */
@@ -87,20 +89,21 @@ const shown = (field: string, value: unknown): string => {
   const text = typeof value === "string" && value !== "" && !/^\s|\s$|\p{Cc}/u.test(value)
     ? value
     : Formatter.format(value)
-  const safe = withoutUserinfo(text)
+  const safe = escaped(withoutUserinfo(text))
   return safe.length > 200 ? `${safe.slice(0, 200)}…` : safe
 }
 
 /**
  * Checks the options and fills in the defaults, or lists every mistake at once.
  *
- * `nameOf` gives the name under which a person knows a field, such as its environment variable.
+ * `nameOf` gives the name under which a person knows a field, such as its environment variable. `accept` and `cacheSize`,
+ * which are how tokens are verified, are only checked.
  */
 export const decode = (
-  options: { readonly [Field in keyof OktaOptions]?: unknown },
+  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields]?: unknown },
   nameOf: (field: string) => string = (field) => field
 ): Result.Result<Settings, InvalidConfiguration> => {
-  const { mode: insisted, ...fields } = options
+  const { accept, cacheSize, mode: insisted, ...fields } = options
   const given: Record<string, unknown> = Object.fromEntries(
     Object.entries(fields).filter(([, value]) => value !== undefined).map((
       [field, value]
@@ -108,7 +111,11 @@ export const decode = (
   )
   const problems: Array<ConfigurationProblem> = []
   const report = (field: string, message: string, value?: unknown) => {
-    problems.push({ field: nameOf(field), ...(value === undefined ? {} : { value: shown(field, value) }), message })
+    problems.push({
+      field: nameOf(field),
+      ...(value === undefined ? {} : { value: shown(field, value) }),
+      message: escaped(message)
+    })
   }
   const missing = (field: string, message: string) => {
     if (given[field] === undefined) report(field, `is missing. ${message}`)
@@ -162,6 +169,16 @@ export const decode = (
       const value = given[field]
       if (!(field in Proxy.fields)) report(field, "is not a setting. Look for a slip in its name.")
       else report(field, message, Array.isArray(value) && typeof index === "number" ? value[index] : value)
+    }
+  }
+  const verification = Object.fromEntries(
+    Object.entries({ accept, cacheSize }).filter(([, value]) => value !== undefined)
+  )
+  const verified = decodeVerification(verification)
+  if (Result.isFailure(verified)) {
+    for (const { message, path } of standardIssues(verified.failure.issue).issues) {
+      const field = String(path?.[0])
+      report(field, message, verification[field])
     }
   }
   return Result.isSuccess(decoded) && problems.length === 0

@@ -1,3 +1,5 @@
+import { Result } from "effect"
+
 /**
  * Rules for the URLs that a person writes into the settings: an issuer and a server's own public address.
  *
@@ -91,9 +93,16 @@ const read = (text: string): Reading => {
 
 const serverExample = "https://mcp.example.com"
 
-/** Plain segments, which a router and a client read as the same path; no dots that lead elsewhere. */
+/**
+ * Plain segments, which a router and a client read as the same path; no dots that lead elsewhere, and nothing below
+ * `.well-known`, where clients look for metadata (RFC 8615).
+ */
 export const isPlainPath = (path: string): boolean =>
-  /^(?:\/[A-Za-z0-9._~!$&'()+,;=:@%-]+)+$/.test(path) && !/\/\.{1,2}(?:\/|$)/.test(path)
+  /^(?:\/[A-Za-z0-9._~!$&'()+,;=:@%-]+)+$/.test(path) &&
+  Result.match(Result.try(() => decodeURI(path)), {
+    onFailure: () => false,
+    onSuccess: (decoded) => !/\/(?:\.{1,2}|\.well-known)(?:\/|$)/i.test(decoded)
+  })
 
 /** Every mistake in a server's own URL, each a sentence that says how to mend it. */
 export const serverUrlMistakes = (text: string): ReadonlyArray<string> => {

@@ -1,4 +1,4 @@
-import { Duration, Effect, Predicate, Redacted, Result, Schema, SchemaTransformation } from "effect"
+import { Duration, Effect, Redacted, Result, Schema, SchemaTransformation } from "effect"
 import { algorithms } from "./Algorithm.ts"
 import { issuerMistakes } from "./IssuerUrl.ts"
 import { isPlainPath, serverUrlMistakes } from "./PublicUrl.ts"
@@ -40,6 +40,13 @@ const Count = Schema.Number.annotate({ message: "is not a number. Give one betwe
   Schema.makeFilter((count: number) =>
     Number.isInteger(count) && count >= 256 && count <= 65_536 ||
     "is not a usable number of characters. Give a whole number between 256 and 65536."
+  )
+)
+
+const CacheSize = Schema.Unknown.check(
+  Schema.makeFilter((size: unknown) =>
+    Number.isInteger(size) && Number(size) >= 0 && Number(size) <= 1_000_000 ||
+    "is not a usable number of tokens. Give a whole number between 0 and 1000000."
   )
 )
 
@@ -121,12 +128,18 @@ const Shared = {
       message: `is not an algorithm that can be accepted. Choose among ${algorithms.join(", ")}.`
     })
   ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(["RS256"] as const))),
-  /** How far Okta's clock and ours may be apart. */
-  clockTolerance: lengthOfTime("30 seconds", Predicate.not(Duration.isNegative)).pipe(
+  /** How far Okta's clock and ours may be apart; 10 minutes at most. */
+  clockTolerance: lengthOfTime(
+    "30 seconds",
+    (duration) => !Duration.isNegative(duration) && Duration.isLessThanOrEqualTo(duration, Duration.minutes(10))
+  ).pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.seconds(30)))
   ),
-  /** Longest time between a token's `iat` and `exp`. */
-  maxTokenLifetime: lengthOfTime("24 hours", Duration.isPositive).pipe(
+  /** Longest time between a token's `iat` and `exp`; 30 days at most. */
+  maxTokenLifetime: lengthOfTime(
+    "24 hours",
+    (duration) => Duration.isPositive(duration) && Duration.isLessThanOrEqualTo(duration, Duration.days(30))
+  ).pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.hours(24)))
   ),
   /** Okta client ids (`cid`) whose tokens are accepted; absent: all. */
@@ -175,6 +188,16 @@ export const Proxy = Schema.Struct({
   encryptionSecret: Schema.optionalKey(someOf(StrongSecret)),
   /** Whether the client gets Okta's access token in place of ours. */
   passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+})
+
+/** What `VerifierOptions` may hold: checked along with the settings, and no part of them. */
+export const Verification = Schema.Struct({
+  accept: Schema.optionalKey(
+    Schema.Literals(["access-token", "id-token"]).annotate({
+      message: "is neither access-token nor id-token. Give one of them."
+    })
+  ),
+  cacheSize: Schema.optionalKey(CacheSize)
 })
 
 /** The settings, checked and with their defaults; `mode` tells the two kinds apart. */

@@ -1,5 +1,5 @@
-import { Context, Effect, Layer, Schema } from "effect"
-import { HttpServerRequest } from "effect/http"
+import { Context, Effect, Layer, Result, Schema } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { CurrentPrincipal } from "../token/Principal.ts"
@@ -52,6 +52,10 @@ export class EndpointPolicy extends Context.Service<EndpointPolicy, Policy>()("e
  * Annotate an endpoint or a group with `EndpointPolicy` to demand scopes of it. Refused requests are answered with 400,
  * 401, 403 or 503.
  *
+ * **Gotchas**
+ *
+ * An endpoint whose policy names what is no scope answers 500, and the log says why at its first request.
+ *
  * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example
  * ```ts
@@ -79,15 +83,30 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
     OktaSecurity,
     Effect.gen(function*() {
       const { authenticate, scopesOf } = yield* Authentication.make
+      const none: Policy = {}
+      const known = new WeakMap<Policy, ReturnType<typeof scopesOf>>()
+      /** What an annotation says is known only once a request is there; it is read once. */
+      const scopesAt = Effect.fnUntraced(function*(policy: Policy, endpoint: string) {
+        const before = known.get(policy)
+        if (before !== undefined) return before
+        const scopes = scopesOf(policy)
+        known.set(policy, scopes)
+        if (Result.isFailure(scopes)) {
+          yield* Effect.logError(`The endpoint ${endpoint} answers 500: ${scopes.failure.message}`)
+        }
+        return scopes
+      })
       return OktaSecurity.of({
         okta: (httpEffect, { endpoint, group }) =>
           Effect.gen(function*() {
             const request = yield* HttpServerRequest.HttpServerRequest
             const policy = Context.getOrUndefined(endpoint.annotations, EndpointPolicy) ??
-              Context.getOrUndefined(group.annotations, EndpointPolicy)
+              Context.getOrUndefined(group.annotations, EndpointPolicy) ?? none
+            const scopes = yield* scopesAt(policy, `${group.identifier}.${endpoint.identifier}`)
+            if (Result.isFailure(scopes)) return HttpServerResponse.empty({ status: 500 })
             return yield* authenticate(
               request,
-              yield* scopesOf(policy),
+              scopes.success,
               (principal) => Effect.provideService(httpEffect, CurrentPrincipal, principal)
             )
           })

@@ -1,14 +1,15 @@
-import { Context, Effect, Redacted, Schema } from "effect"
-import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
+import { Effect, Redacted, Result, Schema } from "effect"
+import type { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig, Scope } from "../config/OktaConfig.ts"
 import type { Principal } from "../token/Principal.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
-import { type Policy, unmet } from "./Policy.ts"
+import { InvalidPolicy, type Policy, unmet } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
-import { protectedResources, requestPath, resourceOf } from "./ResourceMetadata.ts"
+import { protectedResources, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
 
 /** Lets requests through to what is guarded, or answers them. */
 export interface Authentication {
@@ -21,13 +22,13 @@ export interface Authentication {
     scopes: ReadonlyArray<string>,
     onPrincipal: (principal: Principal) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-  /** All the scopes that a policy demands, those of the settings among them. */
-  readonly scopesOf: (policy: Policy | undefined) => Effect.Effect<ReadonlyArray<string>>
+  /** All the scopes that a policy demands, those of the settings among them; or what is wrong with the policy. */
+  readonly scopesOf: (policy: Policy | undefined) => Result.Result<ReadonlyArray<string>, InvalidPolicy>
 }
 
 const noCredentials: Challenge.NoCredentials = { _tag: "NoCredentials" }
 
-const decodeScopes = Schema.decodeUnknownEffect(Schema.Array(Scope))
+const isScope = Schema.is(Scope)
 
 /** How the requests of this server are authenticated. */
 export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifier> = Effect.gen(function*() {
@@ -35,6 +36,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const verifier = yield* TokenVerifier
   const resources = protectedResources(settings)
   const forbiddenOrigin = originCheck(settings)
+  yield* warnWithoutServerUrl(settings)
 
   const prove = (
     request: HttpServerRequest.HttpServerRequest,
@@ -61,10 +63,9 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     request: HttpServerRequest.HttpServerRequest,
     scopes: ReadonlyArray<string>
   ) {
-    const route = Context.getOrUndefined(yield* Effect.context<never>(), HttpRouter.RouteContext)?.route.path
-    const path = route ?? requestPath(request.url)
     yield* log(refusal)
-    return Challenge.answer(refusal, { metadataUrl: resourceOf(resources, path)?.metadataUrl, scopes })
+    const resource = resourceOf(resources, requestPath(request.originalUrl))
+    return Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes })
   })
 
   return {
@@ -78,8 +79,12 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
         onSuccess: onPrincipal
       })
     },
-    scopesOf: (policy) =>
-      Effect.orDie(decodeScopes([...new Set([...settings.requiredScopes, ...policy?.scopes ?? []])]))
+    scopesOf: (policy) => {
+      const own = policy?.scopes ?? []
+      const scopes = [...new Set([...settings.requiredScopes, ...typeof own === "string" ? [own] : own])]
+      const wrong = scopes.find((scope) => !isScope(scope))
+      return wrong === undefined ? Result.succeed(scopes) : Result.fail(new InvalidPolicy({ scope: String(wrong) }))
+    }
   }
 })
 
@@ -95,12 +100,8 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:
-      return Effect.logInfo(`Request refused: ${printable(refusal.message)}`).pipe(
+      return Effect.logInfo(`Request refused: ${escaped(refusal.message)}`).pipe(
         Effect.annotateLogs({ error: refusal._tag })
       )
   }
 }
-
-/** Escapes what would command a terminal or turn the text around: a message quotes what somebody sent. */
-const printable = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)

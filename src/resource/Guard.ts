@@ -24,6 +24,10 @@ export type Guard = HttpRouter.Middleware<{
  *
  * Refused requests are answered with 400, 401, 403 or 503 in place of the handler's answer.
  *
+ * **Gotchas**
+ *
+ * Methods that have no route, and the preflights of browsers, are answered only below `protectedPaths`.
+ *
  * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example
  * ```ts
@@ -42,7 +46,7 @@ export const guard = (policy?: Policy): Guard =>
   HttpRouter.middleware<{ provides: CurrentPrincipal }>()(
     Effect.gen(function*() {
       const { authenticate, scopesOf } = yield* Authentication.make
-      const scopes = yield* scopesOf(policy)
+      const scopes = yield* Effect.orDie(Effect.fromResult(scopesOf(policy)))
       return (httpEffect) =>
         Effect.withFiber((fiber) =>
           authenticate(
@@ -62,14 +66,14 @@ export const protectedPaths: Layer.Layer<never, never, HttpRouter.HttpRouter | O
   .middleware(
     Effect.gen(function*() {
       const settings = yield* OktaConfig
-      const { authenticate, scopesOf } = yield* Authentication.make
-      const scopes = yield* scopesOf(undefined)
+      const { authenticate } = yield* Authentication.make
+      const scopes = [...new Set(settings.requiredScopes)]
       return (httpEffect) =>
         Effect.catch(
           httpEffect,
           (error) =>
             Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-              isRouteNotFound(error) && isProtected(settings, requestPath(request.url))
+              isRouteNotFound(error) && isProtected(settings, requestPath(request.originalUrl))
                 ? authenticate(request, scopes, () =>
                   Effect.fail(error))
                 : Effect.fail(error))

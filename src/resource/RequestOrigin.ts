@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { escaped } from "../config/EscapedText.ts"
 import type { Settings } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
 
@@ -8,8 +9,10 @@ export class ForbiddenOrigin extends Schema.TaggedError<ForbiddenOrigin>()("Forb
   actual: Schema.String
 }) {
   override get message() {
-    return `The request's ${this.header} is ${JSON.stringify(this.actual)}. If that is meant to be, ` +
-      (this.header === "origin" ? "name it in `allowedOrigins`." : "put this host into `serverUrl` (SERVER_URL).")
+    return escaped(
+      `The request's ${this.header} is ${JSON.stringify(this.actual)}. If that is meant to be, ` +
+        (this.header === "origin" ? "name it in `allowedOrigins`." : "put this host into `serverUrl` (SERVER_URL).")
+    )
   }
 }
 

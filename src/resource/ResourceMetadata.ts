@@ -38,28 +38,30 @@ export const isUnder = (path: string, protectedPath: string): boolean =>
 export const requestPath = (url: string): string => {
   // Absolute where the platform's own request is a `Request`.
   const path = url.replace(/^https?:\/\/[^/?#]*/i, "").split(/[?;#]/, 1)[0] || "/"
-  return Result.getOrElse(Result.try(() => decodeURI(path)), () => path).replace(/\/{2,}/g, "/")
+  return decoded(path).replace(/\/{2,}/g, "/")
 }
+
+const decoded = (path: string): string => Result.getOrElse(Result.try(() => decodeURI(path)), () => path)
 
 /** A path below the server's base path, whether or not that was removed on the way here. */
 const belowBase = (serverUrl: string | undefined, path: string): string => {
-  const basePath = serverUrl === undefined ? "" : serverUrl.slice(new URL(serverUrl).origin.length)
+  const basePath = serverUrl === undefined ? "" : decoded(serverUrl.slice(new URL(serverUrl).origin.length))
   return basePath !== "" && isUnder(path, basePath) ? path.slice(basePath.length) : path
 }
 
-/** The resource to which a path belongs. */
+/** The resource to which a path belongs: that of a protected path, or else the server as a whole. */
 export const resourceOf = (
   resources: ReadonlyArray<ProtectedResource>,
   path: string
 ): ProtectedResource | undefined => {
   const below = belowBase(resources.at(-1)?.resource, path)
-  return resources.find((resource) => isUnder(below, resource.path))
+  return resources.find((resource) => isUnder(below, decoded(resource.path))) ?? resources.at(-1)
 }
 
 /** Whether a path is one of the protected ones, or lies below one. */
 export const isProtected = ({ protectedPaths, serverUrl }: Settings, path: string): boolean => {
   const below = belowBase(serverUrl, path)
-  return protectedPaths.some((protectedPath) => isUnder(below, protectedPath))
+  return protectedPaths.some((protectedPath) => isUnder(below, decoded(protectedPath)))
 }
 
 /**
@@ -79,18 +81,25 @@ export const document = (settings: Settings, { resource }: ProtectedResource) =>
   }
 }
 
+const warned = new WeakSet<Settings>()
+
+/** Warns of settings without a `serverUrl`, once however many parts of a server notice. */
+export const warnWithoutServerUrl = (settings: Settings): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (settings.serverUrl !== undefined || warned.has(settings)) return Effect.void
+    warned.add(settings)
+    return Effect.logWarning(
+      "serverUrl (SERVER_URL) is not set: clients are not told where to sign in, and no resource metadata is served"
+    )
+  })
+
 /** Serves the metadata of every resource of this server at each place where clients look for it. */
 export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig> = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* OktaConfig
     const resources = protectedResources(settings)
     const whole = resources.at(-1)
-    if (whole === undefined) {
-      yield* Effect.logWarning(
-        "serverUrl (SERVER_URL) is not set: clients are not told where to sign in, and no resource metadata is served"
-      )
-      return
-    }
+    if (whole === undefined) return yield* warnWithoutServerUrl(settings)
     const places = new Map<string, ProtectedResource>([[wellKnown, whole]])
     for (const resource of resources) places.set(new URL(resource.metadataUrl).pathname, resource)
     for (const [path, resource] of places) {

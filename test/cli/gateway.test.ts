@@ -218,6 +218,10 @@ layer(OktaStandIn.layer())("gateway", (it) => {
             "accept-encoding": "br, gzip",
             "mcp-session-id": "abc",
             "x-forwarded-for": "192.0.2.1",
+            "x-forwarded-host": "evil.example",
+            "x_forwarded_proto": "https",
+            "x-forwarded": "for=192.0.2.1",
+            "forwarded": "for=192.0.2.1",
             "x-twice": ["one", "two"]
           }
         })
@@ -233,7 +237,6 @@ layer(OktaStandIn.layer())("gateway", (it) => {
           "accept": "application/json, text/event-stream",
           "accept-encoding": "br, gzip",
           "mcp-session-id": "abc",
-          "x-forwarded-for": "192.0.2.1",
           "x-twice": "one, two",
           "x-okta-scopes": "openid mcp:read mcp:write"
         })

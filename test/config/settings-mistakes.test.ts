@@ -63,6 +63,7 @@ const notPath = "is not a plain path. Write it like /mcp, with no slash at its e
 const notScope = "is not a scope. Give a list of names without spaces, quotation marks and backslashes."
 const notLength = "is not a usable number of characters. Give a whole number between 256 and 65536."
 const notTime = "is not a usable length of time. Give one such as \"30 seconds\"."
+const notLifetime = "is not a usable length of time. Give one such as \"24 hours\"."
 const notOrigin = "is not an origin. Write scheme, host and port only, such as https://app.example.com; leave it out " +
   "for any origin."
 const missingIssuer = "is missing. Give the issuer of your Okta authorization server, such as " +
@@ -161,6 +162,12 @@ const cases: ReadonlyArray<Case> = [
   serverUrl("https://mcp.example.com:443/a", "is not written in its normal form. Use https://mcp.example.com/a"),
   serverUrl("https://mcp.example.com/a/../b", "is not written in its normal form. Use https://mcp.example.com/b"),
   serverUrl("https://mcp.example.com/a*", "has an unusual path. Write it like https://mcp.example.com/base"),
+  serverUrl("https://mcp.example.com/%zz", "has an unusual path. Write it like https://mcp.example.com/base"),
+  serverUrl("https://mcp.example.com/.well-known", "has an unusual path. Write it like https://mcp.example.com/base"),
+  serverUrl(
+    "https://mcp.example.com/a/.Well%2Dknown/b",
+    "has an unusual path. Write it like https://mcp.example.com/base"
+  ),
   serverUrl("https://{host}/mcp", placeholder("{host}")),
 
   // Audience
@@ -181,6 +188,9 @@ const cases: ReadonlyArray<Case> = [
   field("protectedPaths", "/a/../b", "/a/../b", notPath),
   field("protectedPaths", "/a/*", "/a/*", notPath),
   field("protectedPaths", "/a?b", "/a?b", notPath),
+  field("protectedPaths", "/%zz", "/%zz", notPath),
+  field("protectedPaths", "/a/%2e%2e/b", "/a/%2e%2e/b", notPath),
+  field("protectedPaths", "/.well-known/x", "/.well-known/x", notPath),
   field("requiredScopes", "files:read files:write", "files:read files:write", notScope),
   field("requiredScopes", ["a\"b"], "a\"b", notScope),
   field("scopesSupported", ["", "a"], "\"\"", notScope),
@@ -196,7 +206,19 @@ const cases: ReadonlyArray<Case> = [
   field("clockTolerance", "Infinity", "Infinity", notTime),
   field("clockTolerance", Number.NaN, "NaN", notTime),
   field("clockTolerance", 5n, "5n", notTime),
-  field("maxTokenLifetime", 0, "0", "is not a usable length of time. Give one such as \"24 hours\"."),
+  field("clockTolerance", "601 seconds", "601 seconds", notTime),
+  field("maxTokenLifetime", 0, "0", notLifetime),
+  field("maxTokenLifetime", "31 days", "31 days", notLifetime),
+  ...[-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 1_000_001, "10"].map((cacheSize): Case => [
+    `cacheSize ${cacheSize}`,
+    { ...native, cacheSize },
+    ["cacheSize", String(cacheSize), "is not a usable number of tokens. Give a whole number between 0 and 1000000."]
+  ]),
+  ["accept", { ...native, accept: "id_token" }, [
+    "accept",
+    "id_token",
+    "is neither access-token nor id-token. Give one of them."
+  ]],
   field("allowedClients", [], "[]", "is empty. Give at least one."),
   field("allowedClients", " 0oa1", "\" 0oa1\"", "has spaces around it. Use 0oa1"),
   field("resourceName", "", "\"\"", "is empty. Give a value."),
@@ -371,6 +393,20 @@ describe("the mistakes in the settings", () => {
     circular.self = circular
     assert.strictEqual(problemsOf({ ...native, issuer: circular })[0]?.value, "{\"self\":[Circular]}")
     assert.strictEqual(problemsOf({ ...native, issuer: "x".repeat(5000) })[0]?.value, `${"x".repeat(200)}…`)
+  })
+
+  it("nothing in the error commands a terminal, breaks its lines or turns them around", () => {
+    const unsafe = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
+    for (const character of ["\u009b", "\u202e", "\u2028", "\u2029", "\u007f", "\u001b", "\n", "\u200b"]) {
+      const decoded = decode({ ...native, issuer: `https://{${character}}`, audience: character, [character]: 1 })
+      assert.isTrue(Result.isFailure(decoded))
+      if (Result.isSuccess(decoded)) continue
+      assert.notMatch(decoded.failure.message, unsafe)
+      assert.lengthOf(decoded.failure.message.split("\n"), decoded.failure.problems.length + 1)
+      for (const { message, value } of decoded.failure.problems) {
+        assert.notMatch(`${value}${message}`, /\n|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+      }
+    }
   })
 
   it.effect("the layer fails with them", () =>

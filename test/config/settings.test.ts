@@ -67,6 +67,9 @@ describe("the settings", () => {
       assert.strictEqual(Duration.toSeconds(settingsOf({ ...native, clockTolerance }).clockTolerance), 60)
     }
     assert.strictEqual(Duration.toMillis(settingsOf({ ...native, clockTolerance: 0 }).clockTolerance), 0)
+    const most = settingsOf({ ...native, clockTolerance: "10 minutes", maxTokenLifetime: "30 days" })
+    assert.strictEqual(Duration.toMinutes(most.clockTolerance), 10)
+    assert.strictEqual(Duration.toDays(most.maxTokenLifetime), 30)
   })
 
   it("accept every signature algorithm that is not symmetric", () => {

@@ -2,8 +2,9 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { OktaAuth } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { get as httpGet } from "node:http"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
-import { ownHeaders, serve, TestServer } from "./TestServer.ts"
+import { type Asked, ownHeaders, serve, TestServer } from "./TestServer.ts"
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
@@ -170,11 +171,90 @@ describe("the metadata", () => {
       assert.include(warnings[0], "serverUrl (SERVER_URL) is not set")
     }))
 
+  for (
+    const [what, guarded] of [
+      ["a guard", HttpRouter.add("*", "/mcp", ok).pipe(Layer.provide(OktaAuth.guard().layer))],
+      ["two guards and the routes", Layer.merge(app, OktaAuth.routes)]
+    ] as const
+  ) {
+    it.effect(`without a serverUrl is warned of once by ${what}`, () =>
+      Effect.gen(function*() {
+        const { logged } = yield* serve(guarded, {})
+        assert.lengthOf(logged.filter((line) => line.includes("serverUrl (SERVER_URL) is not set")), 1)
+      }))
+  }
+
   it.effect("is served while Okta is away", () =>
     Effect.gen(function*() {
       const { ask, okta } = yield* serve(app, settings, { outage: "unreachable" })
       assert.strictEqual((yield* ask(`${wellKnown}/mcp`)).status, 200)
       yield* okta.restore
+    }))
+
+  const pointsTo = Effect.fnUntraced(
+    function*(server: TestServer["Service"], path: string, resource: string, asked?: Asked) {
+      const { headers, status } = yield* server.ask(path, asked)
+      assert.deepStrictEqual(
+        [status, headers["www-authenticate"]],
+        [401, `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"`],
+        `${asked?.method ?? "GET"} ${path}`
+      )
+    }
+  )
+  const guarded = (method: "*" | "GET", path: HttpRouter.PathInput) =>
+    HttpRouter.add(method, path, ok).pipe(Layer.provide(OktaAuth.guard().layer))
+
+  for (const route of ["*", "/*"] as const) {
+    it.effect(`of a request's own path is what the guard of the route ${route} names`, () =>
+      Effect.gen(function*() {
+        const server = yield* serve(guarded("*", route), {
+          serverUrl: "https://mcp.example.com",
+          protectedPaths: ["/mcp", "/a%20b"]
+        })
+        yield* pointsTo(server, "/mcp", "/mcp")
+        yield* pointsTo(server, "//MCP/deep?x=/other", "/mcp")
+        yield* pointsTo(server, "/a%20b", "/a%20b")
+        yield* pointsTo(server, "/mcpx", "")
+        yield* pointsTo(server, "/", "")
+      }))
+  }
+
+  it.effect("is the same for every method of a path, with a parameter in its route or not", () =>
+    Effect.gen(function*() {
+      const server = yield* serve(Layer.merge(guarded("GET", "/tenants/:tenant"), OktaAuth.routes), {
+        serverUrl: "https://mcp.example.com",
+        protectedPaths: "/tenants/acme"
+      })
+      yield* pointsTo(server, "/tenants/acme", "/tenants/acme")
+      yield* pointsTo(server, "/tenants/acme", "/tenants/acme", { method: "POST" })
+      yield* pointsTo(server, "/tenants/other", "")
+    }))
+
+  it.effect("is that of the whole path where the router has a prefix", () =>
+    Effect.gen(function*() {
+      const behind = HttpRouter.use((router) => router.prefixed("/api").add("GET", "/mcp", ok)).pipe(
+        Layer.provide(OktaAuth.guard().layer)
+      )
+      const server = yield* serve(Layer.merge(behind, OktaAuth.routes), {
+        serverUrl: "https://mcp.example.com",
+        protectedPaths: "/api/mcp"
+      })
+      yield* pointsTo(server, "/api/mcp", "/api/mcp")
+      yield* pointsTo(server, "/api/mcp", "/api/mcp", { method: "POST" })
+    }))
+
+  it.effect("a request by an absolute URL is one by its path; one without a path is for the whole server", () =>
+    Effect.gen(function*() {
+      const { url } = yield* serve(guarded("*", "*"), { serverUrl: "https://mcp.example.com", protectedPaths: "/mcp" })
+      for (const [path, resource] of [["http://any.example/mcp?x", "/mcp"], ["http://any.example", ""]] as const) {
+        const challenge = yield* Effect.callback<string | undefined>((resume) => {
+          httpGet(url, { path }, (answer) => {
+            answer.resume()
+            resume(Effect.succeed(answer.headers["www-authenticate"]))
+          })
+        })
+        assert.strictEqual(challenge, `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"`, path)
+      }
     }))
 
   it.effect("a challenge without metadata and scopes is the bare scheme", () =>
