@@ -101,8 +101,8 @@ export function layer(
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layer({ accept, cacheSize, failFast, ...options }: OktaOptions & StartOptions) {
-  return from(OktaConfig.layer(options), { accept, cacheSize, failFast })
+export function layer({ failFast, ...options }: OktaOptions & StartOptions) {
+  return from(OktaConfig.layer(options), { ...options, failFast })
 }
 
 /**
@@ -129,8 +129,8 @@ export function layerConfig(
 export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layerConfig({ accept, cacheSize, failFast, ...options }: Partial<OktaOptions> & StartOptions = {}) {
-  return from(Environment.layerConfig(options), { accept, cacheSize, failFast })
+export function layerConfig({ failFast, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+  return from(Environment.layerConfig(options), { ...options, failFast })
 }
 
 /**
