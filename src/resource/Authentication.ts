@@ -1,4 +1,4 @@
-import { Effect, Redacted, Result, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig, Scope } from "../config/OktaConfig.ts"
@@ -51,7 +51,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       case "Malformed":
         return Effect.fail({ _tag: "MalformedCredentials", reason: credentials.reason })
       case "Token":
-        return Effect.flatMap(verifier.verify(Redacted.make(credentials.token)), ({ principal }) => {
+        return Effect.flatMap(verifier.verifyText(credentials.token), ({ principal }) => {
           const insufficient = unmet(scopes, principal)
           return insufficient === undefined ? Effect.succeed(principal) : Effect.fail(insufficient)
         })

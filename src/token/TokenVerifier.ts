@@ -78,6 +78,8 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
    * seconds at most.
    */
   readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<VerifiedToken, TokenError>
+  /** The same for a token that was read from a request just now, and would be wrapped only to be unwrapped here. */
+  readonly verifyText: (token: string) => Effect.Effect<VerifiedToken, TokenError>
 }>()("effect-okta/token/TokenVerifier") {
   /** Verifies the tokens of the configured issuer, as the options say. */
   static readonly layerWith = (
@@ -160,33 +162,32 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           }))
         }
 
-        return TokenVerifier.of({
-          verify: (redacted) =>
-            Effect.suspend(() => {
-              const token = Redacted.value(redacted)
-              const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
-              if (verdict !== undefined) {
-                if (jwks.holds(verdict.key)) return verdict.accepted ?? recall(token, verdict)
-                verdicts.delete(token)
-              }
-              if (token.length > config.maxTokenLength) {
-                return Effect.fail(
-                  new MalformedToken({ reason: `it is longer than ${config.maxTokenLength} characters` })
-                )
-              }
-              const jws = CompactJws.read(token)
-              if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
-              const header = HeaderPolicy.check(jws.header, config.algorithms, kind)
-              if (header instanceof Error) return Effect.fail(header)
-              const key = jwks.peek(header.kid)
-              return key !== undefined
-                ? verifyWith(token, jws, header, key)
-                : jwks.key(header.kid).pipe(
-                  Effect.mapError((error) => error._tag === "UnknownKey" ? withClaimedIssuer(error, jws) : error),
-                  Effect.flatMap((key) => verifyWith(token, jws, header, key))
-                )
-            })
-        })
+        const verifyText = (token: string): Effect.Effect<VerifiedToken, TokenError> =>
+          Effect.suspend(() => {
+            const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
+            if (verdict !== undefined) {
+              if (jwks.holds(verdict.key)) return verdict.accepted ?? recall(token, verdict)
+              verdicts.delete(token)
+            }
+            if (token.length > config.maxTokenLength) {
+              return Effect.fail(
+                new MalformedToken({ reason: `it is longer than ${config.maxTokenLength} characters` })
+              )
+            }
+            const jws = CompactJws.read(token)
+            if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
+            const header = HeaderPolicy.check(jws.header, config.algorithms, kind)
+            if (header instanceof Error) return Effect.fail(header)
+            const key = jwks.peek(header.kid)
+            return key !== undefined
+              ? verifyWith(token, jws, header, key)
+              : jwks.key(header.kid).pipe(
+                Effect.mapError((error) => error._tag === "UnknownKey" ? withClaimedIssuer(error, jws) : error),
+                Effect.flatMap((key) => verifyWith(token, jws, header, key))
+              )
+          })
+
+        return TokenVerifier.of({ verifyText, verify: (token) => verifyText(Redacted.value(token)) })
       })
     )
 
