@@ -1,8 +1,8 @@
-import { Context, Effect, Layer, Result, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Result, Schema } from "effect"
 import { wellKnownUrls } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import * as FreshValue from "./FreshValue.ts"
-import { OktaHttp } from "./OktaHttp.ts"
+import { OktaHttp, roundDeadline } from "./OktaHttp.ts"
 import { fromDocument, type ServerMetadata } from "./ServerMetadata.ts"
 
 /**
@@ -15,7 +15,7 @@ export class DiscoveryFailed extends Schema.TaggedError<DiscoveryFailed>()("Disc
   issuer: Schema.String,
   /** What went wrong, and at which address. */
   reason: Schema.String,
-  /** Time that Okta asked us to wait, in milliseconds. */
+  /** Time until Okta is asked again, in milliseconds. */
   retryAfter: Schema.optionalKey(Schema.Number)
 }) {
   override get message() {
@@ -84,6 +84,11 @@ export class Discovery extends Context.Service<Discovery, {
                 (second) => Effect.fail(failed(`${first.reason}, and ${second.reason}`, second.retryAfter))
               )
         ),
+        Effect.timeoutOrElse({
+          duration: roundDeadline,
+          orElse: () =>
+            failed(`${openid}, and ${oauth} after it, gave no complete answer within ${Duration.format(roundDeadline)}`)
+        }),
         Effect.withSpan("effect-okta.discovery", { root: true, attributes: { issuer } })
       )
 
@@ -92,6 +97,7 @@ export class Discovery extends Context.Service<Discovery, {
         fetch,
         lifetime: () => lifetime,
         retryAfter: (error) => error.retryAfter,
+        withRetryAfter: (error, retryAfter) => failed(error.reason, retryAfter),
         failed
       })
       return Discovery.of({ metadata: metadata.get, reload: Effect.asVoid(metadata.reload) })

@@ -10,18 +10,24 @@ export interface FreshValueOptions<A, E> {
   readonly lifetime: (value: A) => number
   /** Time that the far side asked us to wait. */
   readonly retryAfter: (error: E) => number | undefined
+  /** The same error, saying how long nobody will try again. */
+  readonly withRetryAfter: (error: E, retryAfter: number) => E
   /** Whether a failure came from another fresh value, which paces itself, so that asking it again costs nothing. */
   readonly inherited?: (error: E) => boolean
   /** The error of a fetch that `fetch` has no error for. */
   readonly failed: (reason: string) => E
   /** Told of every change; `undefined` when the last good value is too old to be used. */
   readonly onChange?: (value: A | undefined) => void
+  /** Run with the age before each attempt, after one that ends an outage, and whenever it is time to try again. */
+  readonly record?: (age: number) => Effect.Effect<void>
 }
 
 /** A value fetched from elsewhere, kept fresh in the background, its last good state used while that fails. */
 export interface FreshValue<A, E> {
   /** The value, waiting only when there is none, or when the one there is was put aside. */
   readonly get: Effect.Effect<A, E>
+  /** The same for a purpose: a value put aside that does not suit it is no answer when fetching it anew fails. */
+  readonly getFor: (suits: (value: A) => boolean) => Effect.Effect<A, E>
   /** Fetches now, or joins the fetch under way; fails with its failure, or at once while it is too early to try again. */
   readonly refresh: Effect.Effect<A, E>
   /** Fetches anew: a fetch under way, which may have missed what just happened, is awaited first. */
@@ -36,7 +42,7 @@ export interface FreshValue<A, E> {
   readonly failure: () => E | undefined
   /** Whether a fetch is under way. */
   readonly fetching: () => boolean
-  /** Time since the value was fetched. */
+  /** Time since a value was last fetched, be it still held or too old by now. */
   readonly age: () => number | undefined
 }
 
@@ -46,7 +52,7 @@ const longestAge = Duration.toMillis("24 hours")
 const longestIdle = Duration.toMillis("1 hour")
 const warningInterval = Duration.toMillis("1 minute")
 /** A hair longer than one request may take, so that whoever waits for it hears why it failed. */
-const longestWait = Duration.sum(requestDeadline, Duration.millis(50))
+export const longestWait = Duration.sum(requestDeadline, Duration.millis(50))
 
 /**
  * Keeps a value fresh for as long as the scope lives.
@@ -68,7 +74,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
   let aside: A | undefined
   let used = true
   let usedAt = now()
-  let fetchedAt = 0
+  let fetchedAt: number | undefined
   let failure: E | undefined
   let failures = 0
   let dueAt = 0
@@ -83,7 +89,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
   }
 
   const forgetTooOld = () => {
-    if (now() - fetchedAt < longestAge) return
+    if (fetchedAt === undefined || now() - fetchedAt < longestAge) return
     aside = undefined
     if (value !== undefined) change(undefined)
   }
@@ -102,7 +108,14 @@ export const make = Effect.fnUntraced(function*<A, E>(
 
   const inherits = (error: E) => options.inherited?.(error) === true
 
+  const left = (error: E) => options.withRetryAfter(error, Math.max(0, Math.ceil(dueAt - now())))
+
+  const record = Effect.suspend(() =>
+    fetchedAt === undefined || options.record === undefined ? Effect.void : options.record(now() - fetchedAt)
+  )
+
   const succeeded = (next: A) => {
+    const first = fetchedAt === undefined
     const recovered = failure !== undefined
     fetchedAt = now()
     failure = undefined
@@ -110,7 +123,8 @@ export const make = Effect.fnUntraced(function*<A, E>(
     dueAt = fetchedAt + options.lifetime(next)
     aside = undefined
     change(next)
-    return recovered ? Effect.logInfo(`The ${options.name} is available again`) : Effect.void
+    const report = recovered ? Effect.logInfo(`The ${options.name} is available again`) : Effect.void
+    return first || recovered ? Effect.andThen(record, report) : report
   }
 
   const failed = (error: E, cause: Cause.Cause<E>, random: number) => {
@@ -121,7 +135,9 @@ export const make = Effect.fnUntraced(function*<A, E>(
     // The value that a failure is inherited from has warned of it already.
     if (inherits(error) || time - warnedAt < warningInterval) return Effect.void
     warnedAt = time
-    const state = (value ?? aside) === undefined ? "none is held" : `the one of ${age(time - fetchedAt)} ago is used`
+    const state = (value ?? aside) === undefined || fetchedAt === undefined
+      ? "none is held"
+      : `the one of ${age(time - fetchedAt)} ago is used`
     return Effect.logWarning(`The ${options.name} cannot be fetched, ${state}`, Cause.hasFails(cause) ? error : cause)
   }
 
@@ -133,6 +149,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
 
   const fetch = Effect.gen(function*() {
     wanted.openUnsafe()
+    yield* record
     const random = yield* Random.next
     const result = yield* Effect.result(attempt)
     const report = Result.match(result, {
@@ -142,7 +159,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
     const finished = round
     round = Deferred.makeUnsafe()
     wanted.closeUnsafe()
-    Deferred.doneUnsafe(finished, Effect.fromResult(Result.mapError(result, ({ error }) => error)))
+    Deferred.doneUnsafe(finished, Effect.fromResult(Result.mapError(result, ({ error }) => left(error))))
     yield* report
   })
 
@@ -163,6 +180,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
 
   yield* Effect.exit(fetch).pipe(
     Effect.andThen(rest),
+    Effect.andThen(record),
     Effect.andThen(whileIdle),
     Effect.forever,
     Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(round, Effect.fail(options.failed("it is no longer kept"))))),
@@ -170,7 +188,9 @@ export const make = Effect.fnUntraced(function*<A, E>(
   )
 
   const refresh = Effect.suspend(() => {
-    if (failure !== undefined && !inherits(failure) && !wanted.isOpen() && now() < dueAt) return Effect.fail(failure)
+    if (failure !== undefined && !inherits(failure) && !wanted.isOpen() && now() < dueAt) {
+      return Effect.fail(left(failure))
+    }
     wanted.openUnsafe()
     return Effect.timeoutOrElse(Deferred.await(round), {
       duration: longestWait,
@@ -178,17 +198,21 @@ export const make = Effect.fnUntraced(function*<A, E>(
     })
   })
 
-  return {
-    refresh,
-    reload: Effect.suspend(() => wanted.isOpen() ? Effect.andThen(Effect.exit(refresh), refresh) : refresh),
-    get: Effect.suspend(() => {
+  const getFor = (suits: (value: A) => boolean) =>
+    Effect.suspend(() => {
       const current = usable()
       if (current !== undefined) return Effect.succeed(current)
       return Effect.catch(refresh, (error) => {
         const old = takeBack()
-        return old === undefined ? Effect.fail(error) : Effect.succeed(old)
+        return old === undefined || !suits(old) ? Effect.fail(error) : Effect.succeed(old)
       })
-    }),
+    })
+
+  return {
+    refresh,
+    reload: Effect.suspend(() => wanted.isOpen() ? Effect.andThen(Effect.exit(refresh), refresh) : refresh),
+    get: getFor(() => true),
+    getFor,
     peek: usable,
     touch: () => {
       used = true
@@ -196,7 +220,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
     held: () => (usable() ?? aside) !== undefined,
     failure: () => failure,
     fetching: () => wanted.isOpen(),
-    age: () => (value ?? aside) === undefined ? undefined : now() - fetchedAt
+    age: () => fetchedAt === undefined ? undefined : now() - fetchedAt
   }
 })
 

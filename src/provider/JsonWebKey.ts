@@ -1,6 +1,7 @@
 import { Result, Schema } from "effect"
 import { createPublicKey, type JsonWebKey as NodeJsonWebKey, type KeyObject } from "node:crypto"
 import { type Algorithm, algorithms } from "../config/Algorithm.ts"
+import { quoted } from "./Quoted.ts"
 
 /**
  * A public key that may verify tokens.
@@ -50,13 +51,15 @@ export const admit = (jwk: unknown): Result.Result<VerificationKey, string> => {
   if (Result.isFailure(decoded)) return Result.fail(`is not an asymmetric key with a kid`)
   const { alg, crv, d, e, key_ops, kid, kty, n, use, x, y } = decoded.success
   if (d !== undefined) return Result.fail("is a private key")
-  if (use !== undefined && use !== "sig") return Result.fail(`is for use ${JSON.stringify(use)}`)
+  if (use !== undefined && use !== "sig") return Result.fail(`is for use ${quoted(use)}`)
   if (key_ops !== undefined && !key_ops.includes("verify")) return Result.fail("is not for verifying")
 
   const fits = fitting.get(kty === "RSA" ? kty : `${kty} ${crv}`)
-  if (fits === undefined) return Result.fail(`has the unsupported curve ${JSON.stringify(crv)}`)
+  if (fits === undefined) return Result.fail(`has the unsupported curve ${crv === undefined ? crv : quoted(crv)}`)
   const allowed = alg === undefined ? fits : fits.filter((algorithm) => algorithm === alg)
-  if (allowed.length === 0) return Result.fail(`is for the algorithm ${JSON.stringify(alg)}, which does not fit it`)
+  if (allowed.length === 0) {
+    return Result.fail(`is for the algorithm ${alg === undefined ? alg : quoted(alg)}, which does not fit it`)
+  }
 
   // Only public members reach the import, so that nothing else in the entry has an effect.
   const members = { kty, n, e, crv, x, y }
@@ -82,10 +85,12 @@ const rsaWeakness = (key: KeyObject): string | undefined => {
 const definedOnly = (members: { readonly [name: string]: string | undefined }): NodeJsonWebKey =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined))
 
+const mostReasons = 5
+
 const JwkSet = Schema.Struct({ keys: Schema.Array(Schema.Unknown) })
 const decodeSet = Schema.decodeUnknownResult(JwkSet)
 
-/** The keys of a JWK Set by their `kid`, and the reasons why some of its entries are passed over. */
+/** The keys of a JWK Set by their `kid`, and why some of its entries are passed over: the first 5 reasons, and how many more. */
 export interface KeySet {
   readonly keys: ReadonlyMap<string, VerificationKey>
   readonly skipped: ReadonlyArray<string>
@@ -100,11 +105,15 @@ export const readKeySet = (document: unknown): Result.Result<KeySet, string> => 
   if (Result.isFailure(decoded)) return Result.fail("is not a JWK Set")
   const keys = new Map<string, VerificationKey>()
   const ambiguous = new Set<string>()
-  const skipped: Array<string> = []
+  const reasons: Array<string> = []
+  let passedOver = 0
+  const passOver = (reason: string) => {
+    if (passedOver++ < mostReasons) reasons.push(reason)
+  }
   decoded.success.keys.forEach((entry, index) => {
     const admitted = admit(entry)
     if (Result.isFailure(admitted)) {
-      skipped.push(`key ${index + 1} ${admitted.failure}`)
+      passOver(`key ${index + 1} ${admitted.failure}`)
       return
     }
     const key = admitted.success
@@ -114,8 +123,9 @@ export const readKeySet = (document: unknown): Result.Result<KeySet, string> => 
   })
   for (const kid of ambiguous) {
     keys.delete(kid)
-    skipped.push(`the kid ${JSON.stringify(kid)} stands for several keys`)
+    passOver(`the kid ${quoted(kid, 100)} stands for several keys`)
   }
+  const skipped = passedOver > mostReasons ? [...reasons, `and ${passedOver - mostReasons} more`] : reasons
   return keys.size === 0
     ? Result.fail(`holds no usable key${skipped.length === 0 ? "" : ` (${skipped.join("; ")})`}`)
     : Result.succeed({ keys, skipped })

@@ -1,11 +1,11 @@
-import { Clock, Context, Effect, Layer, Metric, Result, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Metric, Result, Schema } from "effect"
 import { issuerKind } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { keyFetches, keySetAge } from "../observe/Telemetry.ts"
-import { Discovery, type DiscoveryFailed } from "./Discovery.ts"
+import { Discovery, DiscoveryFailed } from "./Discovery.ts"
 import * as FreshValue from "./FreshValue.ts"
 import { type KeySet, readKeySet, type VerificationKey } from "./JsonWebKey.ts"
-import { OktaHttp } from "./OktaHttp.ts"
+import { OktaHttp, requestDeadline } from "./OktaHttp.ts"
 
 /**
  * The issuer's keys could not be had, so that nothing can be said about a token.
@@ -17,7 +17,7 @@ export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()("Keys
   issuer: Schema.String,
   /** What went wrong, and at which address. */
   reason: Schema.String,
-  /** Time that Okta asked us to wait, in milliseconds. */
+  /** Time until Okta is asked again, in milliseconds. */
   retryAfter: Schema.optionalKey(Schema.Number)
 }) {
   override get message() {
@@ -140,22 +140,28 @@ export class Jwks extends Context.Service<Jwks, {
         }
       })
 
-      const fetch: Effect.Effect<FetchedKeys, KeysUnavailable | DiscoveryFailed> = Effect.flatMap(discovery.metadata, ({ jwks_uri }) =>
-        fetchFrom(jwks_uri).pipe(
-          Effect.onExit((exit) =>
-            Effect.andThen(
-              Metric.update(Metric.withAttributes(keyFetches, { outcome: exit._tag.toLowerCase() }), 1),
-              Metric.update(keySetAge, exit._tag === "Success" ? 0 : Math.round((keySet.age() ?? 0) / 1000))
-            )
-          ),
-          Effect.withSpan("effect-okta.keys", { root: true, attributes: { issuer } })
-        ))
+      const fetch: Effect.Effect<FetchedKeys, KeysUnavailable | DiscoveryFailed> = Effect.flatMap(
+        discovery.metadata,
+        ({ jwks_uri }) =>
+          fetchFrom(jwks_uri).pipe(
+            Effect.onExit((exit) =>
+              Metric.update(Metric.withAttributes(keyFetches, { issuer, outcome: exit._tag.toLowerCase() }), 1)
+            ),
+            Effect.withSpan("effect-okta.keys", { root: true, attributes: { issuer } })
+          )
+      )
 
+      const ageOfSet = Metric.withAttributes(keySetAge, { issuer })
       const keySet = yield* FreshValue.make<FetchedKeys, KeysUnavailable | DiscoveryFailed>({
         name: `key set of ${issuer}`,
         fetch,
         lifetime: (set) => set.lifetime,
         retryAfter: (error) => error.retryAfter,
+        withRetryAfter: (error, retryAfter) =>
+          error._tag === "DiscoveryFailed"
+            ? new DiscoveryFailed({ issuer, reason: error.reason, retryAfter })
+            : unavailable(error.reason, retryAfter),
+        record: (age) => Metric.update(ageOfSet, Math.round(age / 1000)),
         inherited: (error) => error._tag === "DiscoveryFailed",
         failed: unavailable,
         onChange: (set) => {
@@ -165,21 +171,54 @@ export class Jwks extends Context.Service<Jwks, {
       const find = (kid: string, set: FetchedKeys) => {
         const key = set.keys.get(kid)
         return key === undefined
-          ? Effect.fail(new UnknownKey({ issuer, kid: kid.slice(0, 100), known: [...set.keys.keys()] }))
+          ? Effect.fail(
+            new UnknownKey({
+              issuer,
+              kid: kid.slice(0, 100),
+              known: Array.from(set.keys.keys(), (known) => known.slice(0, 100))
+            })
+          )
           : Effect.succeed(key)
       }
 
       const key = (kid: string) =>
         Effect.suspend(() => {
-          const set = keySet.peek()
-          if (set === undefined) return Effect.flatMap(keySet.get, (set) => find(kid, set))
+          const held = keySet.peek()
+          if (held?.keys.has(kid) === true) return find(kid, held)
+          const askedAt = now()
+          if (keySet.fetching()) {
+            return Effect.flatMap(
+              held === undefined ? keySet.getFor((set) => set.keys.has(kid)) : keySet.refresh,
+              (set) => set.keys.has(kid) ? find(kid, set) : missed(kid, set, askedAt)
+            )
+          }
+          // The failed fetch of a set that was put aside leaves one that cannot tell which keys are unknown.
+          if (held === undefined) {
+            return Effect.flatMap(keySet.getFor((set) => set.keys.has(kid)), (set) => find(kid, set))
+          }
+          // While Okta is away nobody can say that a key is unknown.
+          if (keySet.failure() === undefined && askedAt - refetchedAt < refetchInterval) return find(kid, held)
+          refetchedAt = askedAt
+          return Effect.flatMap(keySet.refresh, (set) => find(kid, set))
+        })
+
+      /** The fetch that was joined may have read the set before the key was published: one that began later has not. */
+      const missed = (kid: string, joined: FetchedKeys, askedAt: number) =>
+        Effect.suspend(() => {
+          const set = keySet.peek() ?? joined
           if (set.keys.has(kid)) return find(kid, set)
           if (!keySet.fetching()) {
-            // While Okta is away nobody can say that a key is unknown.
-            if (keySet.failure() === undefined && now() - refetchedAt < refetchInterval) return find(kid, set)
+            if (now() - refetchedAt < refetchInterval) return find(kid, set)
             refetchedAt = now()
           }
-          return Effect.flatMap(keySet.refresh, (set) => find(kid, set))
+          const left = Math.max(0, Duration.toMillis(FreshValue.longestWait) - (now() - askedAt))
+          return keySet.refresh.pipe(
+            Effect.timeoutOrElse({
+              duration: left,
+              orElse: () => Effect.fail(unavailable(`nothing came within ${Duration.format(requestDeadline)}`))
+            }),
+            Effect.flatMap((set) => find(kid, set))
+          )
         })
 
       return Jwks.of({

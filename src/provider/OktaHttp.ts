@@ -4,7 +4,8 @@ import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse
 /** Longest time for one request, its body included. */
 export const requestDeadline = Duration.seconds(3)
 
-const roundDeadline = Duration.seconds(5)
+/** Longest time for all tries at one document. */
+export const roundDeadline = Duration.seconds(5)
 const retries = 2
 const longestRetryAfter = 60_000
 

@@ -1,5 +1,6 @@
 import { Result, Schema } from "effect"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
+import { excerpt, quoted } from "./Quoted.ts"
 
 /**
  * What this library reads of an authorization server's metadata.
@@ -48,26 +49,26 @@ export const fromDocument = (
 ): Result.Result<ServerMetadata, string> => {
   const decoded = decode(document)
   if (Result.isFailure(decoded)) {
-    return Result.fail(`is not metadata of an authorization server: ${decoded.failure.message}`)
+    return Result.fail(`is not metadata of an authorization server: ${excerpt(decoded.failure.message)}`)
   }
   const metadata = decoded.success
   if (metadata.issuer !== trusted.issuer) {
     return Result.fail(
-      `names the issuer ${JSON.stringify(metadata.issuer)}, but ${JSON.stringify(trusted.issuer)} is configured` +
+      `names the issuer ${quoted(metadata.issuer)}, but ${JSON.stringify(trusted.issuer)} is configured` +
         difference(metadata.issuer, trusted.issuer)
     )
   }
   for (const name of endpoints) {
     const url = metadata[name]
     if (url === undefined) continue
-    if (!URL.canParse(url)) return Result.fail(`gives ${name} as ${JSON.stringify(url)}, which is not a URL`)
+    if (!URL.canParse(url)) return Result.fail(`gives ${name} as ${quoted(url)}, which is not a URL`)
     const { hostname, origin, protocol } = new URL(url)
     if (protocol !== "https:" && !(protocol === "http:" && isLoopbackHost(hostname))) {
-      return Result.fail(`gives ${name} as ${url}, which is not https`)
+      return Result.fail(`gives ${name} as ${quoted(url)}, which is not https`)
     }
     if (!trusted.foreignEndpoints && origin !== new URL(trusted.issuer).origin) {
       return Result.fail(
-        `gives ${name} as ${url}, which is on another origin than the issuer (foreignEndpoints allows that)`
+        `gives ${name} as ${quoted(url)}, which is on another origin than the issuer (foreignEndpoints allows that)`
       )
     }
   }

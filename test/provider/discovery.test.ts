@@ -220,12 +220,38 @@ describe("A metadata document", () => {
     })
   }
 
+  for (const member of ["issuer", "jwks_uri", "token_endpoint"] as const) {
+    for (const scheme of ["", "http://evil.example/", "https://evil.example/"]) {
+      it(`is refused in short, with nothing that a terminal obeys: ${member} ${scheme}`, () => {
+        const document = { ...good, [member]: `${scheme}\u001b[2J\u202e\u0085\n${"x".repeat(20_000)}` }
+        const reason = Result.getOrThrow(Result.flip(read(document)))
+        assert.notMatch(reason, /[\p{Cc}\p{Cf}]/u)
+        assert.isBelow(reason.length, 500)
+      })
+    }
+  }
+
   it("may have its keys elsewhere when that is allowed, but never without https", () => {
     const keysAt = (jwks_uri: string) => read({ ...good, jwks_uri }, issuer, true)
     assert.isTrue(Result.isSuccess(keysAt("https://keys.example/keys")))
     assert.match(Result.getOrThrow(Result.flip(keysAt("http://keys.example/keys"))), /not https/)
   })
 })
+
+it.effect("Looking in both places ends after 5 seconds in all", () =>
+  Effect.gen(function*() {
+    const okta = yield* make()
+    okta.break("silent")
+    yield* okta.start()
+    yield* until("the first place was asked", () => okta.waiting() === 1)
+    yield* TestClock.adjust("2900 millis")
+    okta.release(notFound)
+    yield* until("the second place was asked", () => okta.requests.oauth === 1 && okta.waiting() === 1)
+    yield* TestClock.adjust("2 seconds")
+    assert.strictEqual(okta.waiting(), 1)
+    yield* TestClock.adjust("100 millis")
+    yield* until("it was given up", () => okta.waiting() === 0)
+  }))
 
 it.effect("A cold request is answered within 3.1 seconds though discovery and keys are both slow", () =>
   Effect.gen(function*() {

@@ -27,6 +27,7 @@ const setUp = Effect.fnUntraced(function*(
     }),
     lifetime: () => lifetime,
     retryAfter: (error) => error.retryAfter,
+    withRetryAfter: (error, retryAfter) => ({ ...error, retryAfter }),
     inherited: (error) => error.inherited === true,
     failed: (reason) => ({ reason }),
     onChange: (next) => source.changes.push(next)
@@ -68,7 +69,7 @@ describe("A value that nobody uses", () => {
       assert.strictEqual(value.peek(), "a")
       yield* TestClock.adjust("25 hours")
       assert.isFalse(value.held())
-      assert.deepStrictEqual(yield* Effect.flip(value.get), down)
+      assert.strictEqual((yield* Effect.flip(value.get)).reason, "down")
     }))
 
   it.effect("stays while it is touched", () =>
@@ -233,17 +234,32 @@ describe("A source that fails", () => {
       })
       assert.isAbove(new Set(pauses.slice(5)).size, 5)
       assert.isAbove(Math.max(...pauses), 16_000)
-      assert.deepStrictEqual(value.failure(), down)
+      assert.strictEqual(value.failure()?.reason, "down")
     }))
 
   it.effect("is not tried by those who ask in the pause, who are told at once", () =>
     Effect.gen(function*() {
       const { source, value } = yield* setUp(Effect.fail(down))
       yield* Effect.yieldNow
-      for (let asker = 0; asker < 1000; asker++) assert.deepStrictEqual(yield* Effect.flip(value.get), down)
+      for (let asker = 0; asker < 1000; asker++) assert.strictEqual((yield* Effect.flip(value.get)).reason, "down")
       yield* TestClock.adjust("999 millis")
-      assert.deepStrictEqual(yield* Effect.flip(value.refresh), down)
+      assert.strictEqual((yield* Effect.flip(value.refresh)).reason, "down")
       assert.strictEqual(source.fetches.length, 1)
+    }))
+
+  it.effect("fails with what is left of the pause, whoever decided on it", () =>
+    Effect.gen(function*() {
+      const { source, value } = yield* setUp(Effect.fail({ reason: "busy", retryAfter: 45_000 }))
+      yield* Effect.yieldNow
+      assert.strictEqual((yield* Effect.flip(value.get)).retryAfter, 45_000)
+      yield* TestClock.adjust("44 seconds")
+      assert.strictEqual((yield* Effect.flip(value.get)).retryAfter, 1000)
+      source.answer = Effect.fail(down)
+      yield* TestClock.adjust("1 second")
+      const first = (yield* Effect.flip(value.get)).retryAfter ?? 0
+      assert.isAtLeast(first, 1000)
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual((yield* Effect.flip(value.get)).retryAfter, first - 500)
     }))
 
   it.effect("is left alone for as long as it asks", () =>
@@ -270,7 +286,7 @@ describe("A source that fails", () => {
         const { layer, lines } = captured()
         const { source, value } = yield* Effect.provide(setUp(answer), layer)
         yield* Effect.yieldNow
-        assert.deepStrictEqual(yield* Effect.flip(value.get), { reason: "the attempt broke off" })
+        assert.strictEqual((yield* Effect.flip(value.get)).reason, "the attempt broke off")
         yield* TestClock.adjust("999 millis")
         assert.strictEqual(source.fetches.length, 1)
         assert.strictEqual(lines.length, 1)
@@ -288,12 +304,12 @@ describe("A source that fails", () => {
       yield* TestClock.adjust("23 hours")
       yield* TestClock.adjust("59 minutes")
       assert.strictEqual(yield* value.get, "a")
-      assert.deepStrictEqual(yield* Effect.flip(value.refresh), down)
+      assert.strictEqual((yield* Effect.flip(value.refresh)).reason, "down")
       yield* TestClock.adjust("1 minute")
       assert.isUndefined(value.peek())
-      assert.deepStrictEqual(yield* Effect.flip(value.get), down)
+      assert.strictEqual((yield* Effect.flip(value.get)).reason, "down")
       assert.deepStrictEqual(source.changes, ["a", undefined, "a", undefined])
-      assert.isUndefined(value.age())
+      assert.strictEqual(value.age(), 86_400_000)
       source.answer = Effect.succeed("b")
       yield* TestClock.adjust("31 seconds")
       assert.strictEqual(yield* value.get, "b")

@@ -128,6 +128,23 @@ describe("Key sets", () => {
     assert.deepStrictEqual(kids({ keys: [{ ...otherRsa, use: "enc" }, rsa] }), ["rsa"])
   })
 
+  it("name the first few entries passed over, and how many more", () => {
+    const junk = Array.from({ length: 120_000 }, () => ({}))
+    const reason = Result.getOrThrow(Result.flip(readKeySet({ keys: junk })))
+    assert.match(reason, /key 5 .*; and 119995 more\)$/)
+    assert.isBelow(reason.length, 500)
+    assert.strictEqual(Result.getOrThrow(readKeySet({ keys: [...junk, rsa] })).skipped.length, 6)
+  })
+
+  it("name what they pass over in short", () => {
+    const kid = "k".repeat(10_000)
+    const twins = [{ ...rsa, kid }, { ...otherRsa, kid }]
+    assert.isBelow(Result.getOrThrow(Result.flip(readKeySet({ keys: twins }))).length, 200)
+    const { skipped } = Result.getOrThrow(readKeySet({ keys: [{ ...rsa, use: `\u202e${kid}` }, rsa] }))
+    assert.isBelow(skipped.join().length, 300)
+    assert.include(skipped[0], "\\u{202e}")
+  })
+
   it("know nothing of the members that every object has", () => {
     const { keys } = Result.getOrThrow(readKeySet({ keys: [{ ...rsa, kid: "__proto__" }, ed25519] }))
     assert.isFalse(keys.has("constructor"))

@@ -2,10 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import { keyFetches, keySetAge } from "../../src/observe/Telemetry.ts"
+import { Jwks } from "../../src/provider/Jwks.ts"
+import { OktaTest } from "../../src/testing/OktaTest.ts"
+import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
 import { type FaultyOkta, make, until } from "../support/FaultyOkta.ts"
 
-const fetches = (outcome: string) =>
-  Effect.map(Metric.value(Metric.withAttributes(keyFetches, { outcome })), ({ count }) => Number(count))
+const fetches = (issuer: string, outcome: string) =>
+  Effect.map(Metric.value(Metric.withAttributes(keyFetches, { issuer, outcome })), ({ count }) => Number(count))
 
 /** How many seconds pass until the keys are fetched again. */
 const secondsUntilFetch = Effect.fnUntraced(function*(okta: FaultyOkta) {
@@ -107,6 +110,103 @@ describe("A key", () => {
       yield* Effect.forEach(tokens, verify, { concurrency: "unbounded" })
       assert.strictEqual(okta.requests.keys, 2)
     }))
+
+  it.effect("that is published in the middle of a fetch that misses it is found by one more", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* jwks.ready
+      const stale = JSON.stringify({ keys: [...okta.published] })
+      okta.break("silent", ["keys"])
+      yield* TestClock.adjust("5 minutes")
+      yield* until("the keys were asked for", () => okta.waiting() === 1)
+      okta.rotate()
+      const tokens = Array.from({ length: 50 }, (_, index) => okta.token({ claims: { jti: `${index}` } }))
+      const verdicts = yield* Effect.forkChild(Effect.forEach(tokens, verify, { concurrency: "unbounded" }))
+      yield* Effect.yieldNow
+      okta.mend()
+      okta.release({ status: 200, body: stale })
+      yield* Fiber.join(verdicts)
+      assert.strictEqual(okta.requests.keys, 3)
+    }))
+
+  it.effect("that nobody published, asked for in the middle of a fetch, causes one more and no third", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { verify } = yield* okta.start()
+      const unknown = okta.token({ key: okta.generate(), kid: "other" })
+      const errors = yield* Effect.forEach(Array.from({ length: 50 }), () => Effect.flip(verify(unknown)), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(new Set(errors.map(({ _tag }) => _tag)), new Set(["UnknownKey"]))
+      yield* Effect.flip(verify(unknown))
+      assert.strictEqual(okta.requests.keys, 2)
+    }))
+
+  it.effect("asked for in a fetch that is slow, and missed, is waited for no longer than 3.05 seconds in all", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const { jwks, verify } = yield* okta.start()
+      yield* jwks.ready
+      okta.break("silent", ["keys"])
+      yield* TestClock.adjust("5 minutes")
+      yield* until("the keys were asked for", () => okta.waiting() === 1)
+      const error = yield* Effect.forkChild(Effect.flip(verify(okta.token({ key: okta.generate(), kid: "other" }))))
+      yield* TestClock.adjust("2500 millis")
+      okta.release()
+      yield* until("the keys were asked for again", () => okta.requests.keys === 3)
+      yield* TestClock.adjust("550 millis")
+      assert.strictEqual((yield* Fiber.join(error))._tag, "KeysUnavailable")
+    }))
+})
+
+describe("After idle hours", () => {
+  it.effect("a key that is not held is not called unknown while Okta is away, and a held one is good", () =>
+    Effect.gen(function*() {
+      const okta = yield* OktaTest
+      const { verify } = yield* TokenVerifier
+      yield* verify(yield* okta.token())
+      yield* TestClock.adjust("3 hours")
+      yield* okta.fail("rate-limited")
+      const old = yield* okta.token()
+      yield* okta.rotateKeys
+      const next = yield* okta.token()
+      assert.strictEqual((yield* Effect.flip(verify(next)))._tag, "KeysUnavailable")
+      yield* verify(old)
+      assert.strictEqual((yield* Effect.flip(verify(next)))._tag, "KeysUnavailable")
+    }).pipe(Effect.provide(OktaTest.layerAuth())))
+
+  it.effect("a silent Okta is waited for 3.05 seconds at most, and the old keys serve", () =>
+    Effect.gen(function*() {
+      const okta = yield* OktaTest
+      const { verify } = yield* TokenVerifier
+      yield* verify(yield* okta.token())
+      yield* TestClock.adjust("3 hours")
+      yield* okta.fail("silent")
+      const old = yield* okta.token()
+      const waiting = yield* Effect.forkChild(verify(old))
+      yield* TestClock.adjust("2900 millis")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("150 millis")
+      assert.strictEqual((yield* Fiber.join(waiting)).claims.sub, "ada@example.com")
+    }).pipe(Effect.provide(OktaTest.layerAuth())))
+
+  it.effect("of an outage the age of the set is more than 24 hours, and not none", () =>
+    Effect.gen(function*() {
+      const issuer = "https://outage.okta.com/oauth2/default"
+      yield* Effect.gen(function*() {
+        const okta = yield* OktaTest
+        yield* (yield* Jwks).ready
+        yield* okta.fail("rate-limited")
+        for (let minute = 0; minute < 25 * 6; minute++) {
+          ;(yield* Jwks).peek("key-1")
+          yield* TestClock.adjust("10 minutes")
+        }
+        assert.isFalse(yield* (yield* Jwks).usable)
+        const { value } = yield* Metric.value(Metric.withAttributes(keySetAge, { issuer }))
+        assert.isAtLeast(Number(value), 24.9 * 3600)
+      }).pipe(Effect.provide(OktaTest.layerAuth({ issuer })))
+    }))
 })
 
 describe("The keys' address", () => {
@@ -180,21 +280,36 @@ it.effect("Whether tokens can be verified is known", () =>
 it.effect("Fetches, failures and the age of the set are counted", () =>
   Effect.gen(function*() {
     const okta = yield* make()
-    const [succeeded, failed] = [yield* fetches("success"), yield* fetches("failure")]
+    const [succeeded, failed] = [yield* fetches(okta.issuer, "success"), yield* fetches(okta.issuer, "failure")]
     okta.break({ status: 404 }, ["metadata", "oauth"])
     const { jwks } = yield* okta.start()
     yield* okta.pass("30 seconds")
     // It was the metadata that could not be fetched.
-    assert.deepStrictEqual([yield* fetches("success"), yield* fetches("failure")], [succeeded, failed])
+    assert.deepStrictEqual([yield* fetches(okta.issuer, "success"), yield* fetches(okta.issuer, "failure")], [
+      succeeded,
+      failed
+    ])
     okta.mend()
     yield* okta.pass("31 seconds")
     yield* jwks.ready
-    assert.deepStrictEqual([yield* fetches("success"), yield* fetches("failure")], [succeeded + 1, failed])
+    assert.deepStrictEqual([yield* fetches(okta.issuer, "success"), yield* fetches(okta.issuer, "failure")], [
+      succeeded + 1,
+      failed
+    ])
     okta.break({ status: 404 }, ["keys"])
     yield* Effect.flip(jwks.reload)
-    assert.strictEqual(yield* fetches("failure"), failed + 1)
+    assert.strictEqual(yield* fetches(okta.issuer, "failure"), failed + 1)
     yield* okta.pass("3 minutes", "10 seconds")
-    const { value } = yield* Metric.value(keySetAge)
-    assert.isAtLeast(Number(value), 120)
-    assert.isAtMost(Number(value), 260)
+    const age = Effect.map(
+      Metric.value(Metric.withAttributes(keySetAge, { issuer: okta.issuer })),
+      ({ value }) => Number(value)
+    )
+    assert.isAtLeast(yield* age, 120)
+    assert.isAtMost(yield* age, 260)
+    okta.mend()
+    yield* okta.pass("31 seconds")
+    assert.strictEqual(yield* age, 0)
+    yield* okta.pass("302 seconds")
+    assert.isAtLeast(yield* age, 300)
+    assert.isAtMost(yield* age, 302)
   }))

@@ -202,7 +202,7 @@ export interface Operation {
   readonly resource?: string
   readonly scope?: string
   readonly server?: string
-  /** Seconds to wait. */
+  /** Seconds to wait; as long as a pause may be unless told otherwise. */
   readonly retryAfter?: string
   /** An answer to HEAD has no body. */
   readonly head?: boolean
@@ -212,7 +212,7 @@ export interface Operation {
 export const assertRefused = (
   answer: Answer,
   as: Refused,
-  { head = false, resource = "/mcp", retryAfter = "5", scope, server = serverUrl }: Operation = {},
+  { head = false, resource = "/mcp", retryAfter, scope, server = serverUrl }: Operation = {},
   what?: string
 ): void => {
   const [status, description] = answers[as]
@@ -234,13 +234,15 @@ export const assertRefused = (
       ...(as === "access_denied"
         ? undefined
         : as === "temporarily_unavailable"
-        ? { "retry-after": retryAfter }
+        ? { "retry-after": retryAfter ?? pause(headers["retry-after"]) }
         : { "www-authenticate": challenge })
     },
     body: head ? "" : body
   }, what)
   assert.strictEqual(length, String(body.length))
 }
+
+const pause = (header: unknown) => /^(?:[1-9]|[12]\d|30)$/.test(String(header)) ? header : "1 to 30 seconds"
 
 /** Shows a token to the server and to the verifier, both of which must refuse it. */
 export const assertTokenRefused = Effect.fnUntraced(function*(
