@@ -1,18 +1,22 @@
 /**
  * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
  */
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
-import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
+import type { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
 import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
+import * as Proxy from "./proxy/Proxy.ts"
+import * as Redaction from "./proxy/Redaction.ts"
+import * as StoreChoice from "./proxy/StoreChoice.ts"
 import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
+import type { Store, StoreUnavailable } from "./store/Store.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
@@ -25,6 +29,11 @@ export interface StartOptions extends VerifierOptions {
    * Otherwise the layer is built at once and heals itself.
    */
   readonly failFast?: boolean | undefined
+  /**
+   * Proxy mode: where sign-ins are kept; by default in the memory of this process, so that a restart signs everybody out.
+   * One that cannot be opened is `InvalidConfiguration`.
+   */
+  readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
 }
 
 /** The start that cannot fail for Okta's sake. */
@@ -32,25 +41,67 @@ interface LazyStart extends StartOptions {
   readonly failFast?: false | undefined
 }
 
+/** What `routes` serves besides the resource metadata: in proxy mode the authorization server, else nothing. */
+export class Endpoints extends Context.Service<Endpoints, {
+  readonly routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
+}>()("effect-okta/Endpoints") {}
+
 /** What the layer provides. */
-export type Services = OktaConfig | Discovery | Jwks | TokenVerifier
+export type Services = OktaConfig | Discovery | Jwks | TokenVerifier | Endpoints
 
 /** Why the layer cannot be built; the last two only with `failFast`. */
 export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
 
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
+  store: Layer.Layer<Store, InvalidConfiguration>,
   { accept, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
-  const verifier = TokenVerifier.layerWith({ accept, cacheSize }).pipe(
-    Layer.provideMerge(Layer.effectDiscard(start({ accept, failFast }))),
+  const mode = Layer.unwrap(
+    Effect.map(
+      OktaConfig,
+      (settings) =>
+        settings.mode === "native" ? native({ accept, cacheSize }) : Layer.provide(proxy({ cacheSize }), store)
+    )
+  )
+  const started = Effect.gen(function*() {
+    if (failFast === true) yield* (yield* Jwks).ready
+  })
+  return mode.pipe(
+    Layer.provideMerge(Layer.effectDiscard(started)),
     Layer.provideMerge(Jwks.layer),
     Layer.provideMerge(Discovery.layer),
     Layer.provide(OktaHttp.layer),
-    Layer.provide(Signature.layer)
+    Layer.provide(Signature.layer),
+    Layer.provideMerge(config)
   )
-  return Layer.merge(Layer.provideMerge(verifier, config), redactedNames)
 }
+
+/** Okta's tokens are verified here, and Okta is where clients sign in. */
+const native = (options: VerifierOptions) =>
+  Layer.mergeAll(
+    TokenVerifier.layerWith(options),
+    Layer.succeed(Endpoints, { routes: Layer.empty }),
+    Layer.effectDiscard(warnOfOrgServer(options)),
+    redactedNames
+  )
+
+/** Our own tokens are verified here, and this server is where clients sign in. */
+const proxy = (options: Pick<VerifierOptions, "cacheSize">) =>
+  Layer.mergeAll(Proxy.verifier(options), endpoints).pipe(
+    Layer.provide(Proxy.services),
+    Layer.merge(Redaction.layer)
+  )
+
+const endpoints = Layer.effect(
+  Endpoints,
+  Effect.contextWith((context: Context.Context<OktaConfig | Store | Proxy.Services>) =>
+    Effect.succeed(Endpoints.of({
+      // The settings are those of proxy mode, which is all that these routes could find wrong.
+      routes: Proxy.routes.pipe(Layer.provide(Layer.succeedContext(context)), Layer.orDie)
+    }))
+  )
+)
 
 /** A client that sends its token in the query, where it is not looked at, is not to find it in a span either. */
 const redactedNames = Layer.effect(
@@ -58,20 +109,14 @@ const redactedNames = Layer.effect(
   Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "access_token"])
 )
 
-const start = Effect.fnUntraced(function*({ accept, failFast }: StartOptions) {
-  const settings = yield* OktaConfig
-  if (settings.mode === "proxy") {
-    return yield* new InvalidConfiguration({
-      problems: [{ field: "mode", value: "proxy", message: "is not available yet. Leave out the client credentials." }]
-    })
-  }
-  if (accept !== "id-token" && issuerKind(settings.issuer) === "org") {
+const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions) {
+  const { issuer } = yield* OktaConfig
+  if (accept !== "id-token" && issuerKind(issuer) === "org") {
     yield* Effect.logWarning(
-      `${settings.issuer} is an Okta org server: nobody but Okta can verify its access tokens, so all will be refused. ` +
+      `${issuer} is an Okta org server: nobody but Okta can verify its access tokens, so all will be refused. ` +
         "Use a custom authorization server, such as the one under /oauth2/default."
     )
   }
-  if (failFast === true) yield* (yield* Jwks).ready
 })
 
 /**
@@ -101,13 +146,14 @@ export function layer(
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layer({ failFast, ...options }: OktaOptions & StartOptions) {
-  return from(OktaConfig.layer(options), { ...options, failFast })
+export function layer({ failFast, store, ...options }: OktaOptions & StartOptions) {
+  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, failFast })
 }
 
 /**
  * Everything that is needed to guard routes, from the environment: `OKTA_ISSUER`, `OKTA_AUDIENCE`, `SERVER_URL` and
- * `REQUIRED_SCOPES`. Fails with `InvalidConfiguration`.
+ * `REQUIRED_SCOPES`, and for proxy mode `OKTA_CLIENT_ID`, `OKTA_CLIENT_SECRET`, `ENCRYPTION_SECRET`, `SIGNING_KEYS` and
+ * `SQLITE_FILE`. Fails with `InvalidConfiguration`.
  *
  * **Details**
  *
@@ -129,13 +175,13 @@ export function layerConfig(
 export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layerConfig({ failFast, ...options }: Partial<OktaOptions> & StartOptions = {}) {
-  return from(Environment.layerConfig(options), { ...options, failFast })
+export function layerConfig({ failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+  return from(Environment.layerConfig(options), StoreChoice.environment(store), { ...options, failFast })
 }
 
 /**
- * What clients look for besides your own routes: the resource metadata, and the challenge on the protected paths for
- * any method.
+ * What clients look for besides your own routes: the resource metadata, the challenge on the protected paths for any
+ * method, and in proxy mode the endpoints of the authorization server.
  *
  * **Details**
  *
@@ -155,10 +201,12 @@ export function layerConfig({ failFast, ...options }: Partial<OktaOptions> & Sta
  * export const Server = HttpRouter.serve(Layer.merge(Mine, OktaAuth.routes))
  * ```
  */
-export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier> = Layer.mergeAll(
-  ResourceMetadata.routes,
-  protectedPaths
-)
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier | Endpoints> = Layer
+  .mergeAll(
+    ResourceMetadata.routes,
+    protectedPaths,
+    Layer.unwrap(Effect.map(Endpoints, ({ routes }) => routes))
+  )
 
 /**
  * `/healthz`, which answers 200 while the process lives, and `/readyz`, which answers 200 while Okta's keys are held

@@ -11,6 +11,11 @@ export { ServerMetadata } from "./provider/ServerMetadata.ts"
 export { EndpointPolicy, OktaSecurity } from "./resource/ApiSecurity.ts"
 export { type Guard } from "./resource/Guard.ts"
 export { InsufficientScope, type Policy } from "./resource/Policy.ts"
+/** Keeps the state of proxy mode in the memory of this process. */
+export * as MemoryStore from "./store/MemoryStore.ts"
+/** Keeps the state of proxy mode in a SQLite file. */
+export * as SqliteStore from "./store/SqliteStore.ts"
+export { Store, StoreUnavailable } from "./store/Store.ts"
 export { type AccessTokenClaims } from "./token/AccessTokenClaims.ts"
 export { CurrentPrincipal, Principal, Service, User } from "./token/Principal.ts"
 export { Signature } from "./token/Signature.ts"

@@ -9,7 +9,7 @@ import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
 import * as OktaAuth from "../OktaAuth.ts"
 import * as Gateway from "./Gateway.ts"
-import { host, native, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
 
@@ -44,7 +44,7 @@ const oktaOptions = ({ allowedOrigins, host, path }: ServeOptions): Partial<Okta
 /** Everything that is wrong with the settings, before anything listens. */
 const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
   const checks = {
-    settings: yield* Effect.result(native(oktaOptions(options))),
+    settings: yield* Effect.result(library(oktaOptions(options))),
     port: yield* Effect.result(port),
     host: host(options.host),
     upstream: upstream(options.upstream),

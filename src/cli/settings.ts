@@ -21,6 +21,10 @@ export const settingFlags = {
   [variables.serverUrl]: setting(variables.serverUrl, "Public URL of this server"),
   [variables.requiredScopes]: setting(variables.requiredScopes, "Scopes that every token must have"),
   [variables.mode]: setting(variables.mode, "native or proxy; follows from the other settings"),
+  SQLITE_FILE: setting(
+    "SQLITE_FILE",
+    "Proxy mode: file that keeps sign-ins; without it they are kept in memory, and a restart signs everybody out"
+  ),
   PORT: setting("PORT", "Port to listen on, 0 for a free one; 8080 by default")
 }
 
@@ -89,22 +93,12 @@ export const timeout = (duration: Duration.Duration | string): Result.Result<Dur
 /** The flags of settings that have no variable. */
 const flagOf: { readonly [field: string]: string } = { protectedPaths: "--path", allowedOrigins: "--allow-origin" }
 
-/** The settings of the library in native mode. */
-export const native = (
-  options: Partial<OktaOptions>
-): Effect.Effect<Extract<Settings, { readonly mode: "native" }>, InvalidConfiguration> =>
+/** The settings of the library. */
+export const library = (options: Partial<OktaOptions>): Effect.Effect<Settings, InvalidConfiguration> =>
   Effect.provide(OktaConfig, layerConfig(options)).pipe(
     Effect.mapError(({ problems }) =>
       new InvalidConfiguration({
         problems: problems.map((problem) => ({ ...problem, field: flagOf[problem.field] ?? problem.field }))
-      })
-    ),
-    Effect.flatMap((settings) =>
-      settings.mode === "native" ? Effect.succeed(settings) : new InvalidConfiguration({
-        problems: [{
-          field: variables.clientId,
-          message: "means proxy mode, which is not available yet. Leave out the client credentials."
-        }]
       })
     )
   )

@@ -2,7 +2,9 @@ import { Effect, Result, Schema } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig, Scope } from "../config/OktaConfig.ts"
+import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
 import type { Principal } from "../token/Principal.ts"
+import { InvalidAudience } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
@@ -38,6 +40,19 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const forbiddenOrigin = originCheck(settings)
   yield* warnWithoutServerUrl(settings)
 
+  /** Our own tokens say which resource they are for: one for the server as a whole is good at all of them. */
+  const misdirected = (
+    request: HttpServerRequest.HttpServerRequest,
+    { aud }: AccessTokenClaims
+  ): InvalidAudience | undefined => {
+    if (settings.mode === "native") return undefined
+    const resource = resourceOf(resources, requestPath(request.originalUrl))?.resource ?? settings.serverUrl
+    const actual = typeof aud === "string" ? [aud] : aud
+    return actual.includes(resource) || actual.includes(settings.serverUrl)
+      ? undefined
+      : new InvalidAudience({ expected: [...new Set([resource, settings.serverUrl])], actual })
+  }
+
   const prove = (
     request: HttpServerRequest.HttpServerRequest,
     scopes: ReadonlyArray<string>
@@ -51,9 +66,9 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       case "Malformed":
         return Effect.fail({ _tag: "MalformedCredentials", reason: credentials.reason })
       case "Token":
-        return Effect.flatMap(verifier.verifyText(credentials.token), ({ principal }) => {
-          const insufficient = unmet(scopes, principal)
-          return insufficient === undefined ? Effect.succeed(principal) : Effect.fail(insufficient)
+        return Effect.flatMap(verifier.verifyText(credentials.token), ({ claims, principal }) => {
+          const refusal = misdirected(request, claims) ?? unmet(scopes, principal)
+          return refusal === undefined ? Effect.succeed(principal) : Effect.fail(refusal)
         })
     }
   }

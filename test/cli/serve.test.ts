@@ -134,7 +134,8 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
       }))
 
     it.effect.each([
-      { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret" },
+      { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret", SERVER_URL: "https://mcp.example.com" },
+      { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret", SQLITE_FILE: "/does/not/exist/store.sqlite" },
       { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret", ENCRYPTION_SECRET: "canary-short" },
       { OKTA_MODE: "native", OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret" },
       { OKTA_MODE: "gateway" }

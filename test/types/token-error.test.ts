@@ -141,7 +141,7 @@ describe("a verified token", () => {
 })
 
 describe("the front door", () => {
-  type Services = OktaConfig | Discovery | Jwks | TokenVerifier
+  type Services = OktaConfig | Discovery | Jwks | TokenVerifier | OktaAuth.Endpoints
   type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
 
   const options = { issuer: "https://acme.okta.com", audience: "api://default" }
@@ -198,7 +198,7 @@ describe("the front door", () => {
 
   it("the routes and the checks of health need a router", () => {
     expectTypeOf(OktaAuth.routes).toEqualTypeOf<
-      Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier>
+      Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier | OktaAuth.Endpoints>
     >()
     expectTypeOf(OktaAuth.health).toEqualTypeOf<Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks>>()
   })

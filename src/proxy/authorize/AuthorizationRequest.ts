@@ -4,6 +4,7 @@ import { protectedResources } from "../../resource/ResourceMetadata.ts"
 import { type Client, hasRedirectUri } from "../client/Client.ts"
 import { type AuthorizationErrorCode, AuthorizationRefused } from "../OAuthError.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
+import { isNamed } from "../ResourceIndicator.ts"
 import type { Parameters } from "./Parameters.ts"
 
 /** What a client asks for, with everything in order, and what the person is asked to approve. */
@@ -113,16 +114,11 @@ export const read = (
   return Result.succeed({ clientId: client.clientId, ...address, scopes, resource, codeChallenge })
 }
 
-/**
- * The resource that is asked for; without one it is this server as a whole. Where that has no path, a URL parser adds a
- * slash to it, which means the same (RFC 3986 section 6.2.3).
- */
+/** The resource that is asked for; without one it is this server as a whole. */
 const resourceOf = (asked: ReadonlyArray<string>, settings: ProxySettings): string | undefined => {
   if (asked.length > 1) return undefined
   const [resource = settings.serverUrl] = asked
-  return protectedResources(settings).find((known) =>
-    known.resource === resource || new URL(known.resource).href === resource
-  )?.resource
+  return protectedResources(settings).find((known) => isNamed(known.resource, resource))?.resource
 }
 
 /** Scopes that clients ask for as a matter of course; what they are for at Okta, this server asks for itself. */

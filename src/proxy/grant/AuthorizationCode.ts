@@ -1,6 +1,7 @@
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
+import { isNamed } from "../ResourceIndicator.ts"
 import type { Sealed } from "../Sealed.ts"
 import * as SealedRecords from "../SealedRecords.ts"
 import { InvalidGrant, InvalidTarget } from "./GrantError.ts"
@@ -128,7 +129,7 @@ export const make = (keeping: {
       if (record.clientId !== clientId) {
         return yield* new InvalidGrant({ reason: "the code was issued to another client" })
       }
-      if (redemption.resource !== undefined && redemption.resource !== record.resource) {
+      if (redemption.resource !== undefined && !isNamed(record.resource, redemption.resource)) {
         return yield* new InvalidTarget({ expected: record.resource, actual: redemption.resource })
       }
       const wrong = redemption.redirectUri !== record.redirectUri

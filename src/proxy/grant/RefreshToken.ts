@@ -1,6 +1,7 @@
 import { Clock, Effect, Option, Redacted } from "effect"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { OktaUnavailable } from "../OktaClient.ts"
+import { isNamed } from "../ResourceIndicator.ts"
 import type { Sealed } from "../Sealed.ts"
 import { InvalidGrant, InvalidTarget, ScopesNotGranted } from "./GrantError.ts"
 import { type Grant, isDue, timeToLive } from "./GrantRecord.ts"
@@ -73,7 +74,7 @@ const checkAsked = (
   grant: Grant,
   { resource, scopes = [] }: Refreshment
 ): Effect.Effect<void, InvalidTarget | ScopesNotGranted> =>
-  resource !== undefined && resource !== grant.resource
+  resource !== undefined && !isNamed(grant.resource, resource)
     ? Effect.fail(new InvalidTarget({ expected: grant.resource, actual: resource }))
     : scopes.some((scope) => !grant.scopes.includes(scope))
     ? Effect.fail(new ScopesNotGranted({ granted: grant.scopes, asked: scopes }))

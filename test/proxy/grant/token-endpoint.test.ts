@@ -147,12 +147,27 @@ describe("a code at the token endpoint (RFC 6749 section 4.1.3)", () => {
       assertRefused(yield* one.token(form), 400, "invalid_grant")
     }))
 
+  it.effect("names the server as a whole with a slash at its end, or without", () =>
+    Effect.gen(function*() {
+      const { approve, one, redemption, refreshment, register } = yield* tokenServers()
+      const { client_id: clientId } = yield* register()
+      const code = yield* approve(clientId)
+      const { body, status } = yield* one.token({ ...redemption(clientId, code), resource: `${serverUrl}/` })
+      assert.strictEqual(status, 200)
+      const refreshed = yield* one.token({
+        ...refreshment(clientId, body["refresh_token"]),
+        resource: `${serverUrl}/`
+      })
+      assert.strictEqual(refreshed.status, 200)
+      assert.strictEqual(claimsOf(refreshed.body["access_token"])["aud"], serverUrl)
+    }))
+
   it.effect("#157 for another resource is refused, and stays good", () =>
     Effect.gen(function*() {
       const { approve, one, redemption, register } = yield* tokenServers()
       const { client_id } = yield* register()
       const form = redemption(client_id, yield* approve(client_id))
-      for (const resource of [`${serverUrl}/mcp`, `${serverUrl}/`, canary]) {
+      for (const resource of [`${serverUrl}/mcp`, `${serverUrl}//`, canary]) {
         const answer = yield* one.token({ ...form, resource })
         assertRefused(answer, 400, "invalid_target")
         assert.notInclude(answer.text, "evil")

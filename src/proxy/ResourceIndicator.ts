@@ -1,0 +1,6 @@
+/**
+ * Whether a client names this resource (RFC 8707 section 2). Where that has no path, a URL parser adds a slash to it, which
+ * means the same (RFC 3986 section 6.2.3).
+ */
+export const isNamed = (resource: string, asked: string): boolean =>
+  asked === resource || asked === new URL(resource).href
