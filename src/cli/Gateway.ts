@@ -4,9 +4,9 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Data, type Duration, Effect, type Layer } from "effect"
 import { Headers, HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Writable } from "node:stream"
+import { routePath } from "../config/PublicUrl.ts"
 import { isUnder } from "../resource/ResourceMetadata.ts"
 import { CurrentPrincipal, type Principal } from "../token/Principal.ts"
-import { route } from "./settings.ts"
 
 /** Where guarded requests go. */
 export interface GatewayOptions {
@@ -73,7 +73,7 @@ export const layer = (
         })
       })
 
-      yield* router.add("*", `${route(options.path)}/*`, (request) => {
+      yield* router.add("*", `${routePath(options.path)}/*`, (request) => {
         const path = target(request.url, options)
         return path === undefined ? Effect.succeed(badRequest) : forward(path, request).pipe(
           Effect.catchTag("TimeoutError", () =>

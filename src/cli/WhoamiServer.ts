@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
+import { routePath } from "../config/PublicUrl.ts"
 import { CurrentPrincipal, Principal } from "../token/Principal.ts"
-import { route } from "./settings.ts"
 
 const Whoami = Tool.make("whoami", {
   description: "Tells who is signed in, through which client and with which scopes",
@@ -20,7 +20,7 @@ export const layer = (options: {
   McpServer.layerHttp({
     name: "effect-okta",
     ...options,
-    path: route(options.path),
+    path: routePath(options.path),
     protocols: [McpProtocol.v2026_07_28, McpProtocol.v2025_11_25, McpProtocol.v2025_06_18],
     registrations: McpServer.toolkit(WhoamiToolkit).pipe(
       Layer.provide(WhoamiToolkit.toLayer({ whoami: () => Effect.flatMap(CurrentPrincipal, Effect.succeed) }))

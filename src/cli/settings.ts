@@ -102,6 +102,3 @@ export const library = (options: Partial<OktaOptions>): Effect.Effect<Settings, 
       })
     )
   )
-
-/** A path as the router takes it, in which a colon would begin a parameter. */
-export const route = (path: string): `/${string}` => `/${path.slice(1).replaceAll(":", "::")}`

@@ -111,6 +111,12 @@ export const serverUrlMistakes = (text: string): ReadonlyArray<string> => {
     return { problems: lower === url ? [] : ["has upper case letters in its host"], url: lower }
   })
   if (mistakes.length > 0) return mistakes
-  const path = text.slice(new URL(text).origin.length)
+  const path = basePathOf(text)
   return path === "" || isPlainPath(path) ? [] : [`has an unusual path. Write it like ${serverExample}/base`]
 }
+
+/** The path of a server's public URL, byte for byte; empty where there is none. */
+export const basePathOf = (serverUrl: string): string => serverUrl.slice(new URL(serverUrl).origin.length)
+
+/** A path as the router takes it, in which a colon would begin a parameter. */
+export const routePath = (path: string): `/${string}` => `/${path.slice(1).replaceAll(":", "::")}`

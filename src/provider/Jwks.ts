@@ -6,6 +6,7 @@ import { Discovery, DiscoveryFailed } from "./Discovery.ts"
 import * as FreshValue from "./FreshValue.ts"
 import { type KeySet, readKeySet, type VerificationKey } from "./JsonWebKey.ts"
 import { OktaHttp, requestDeadline } from "./OktaHttp.ts"
+import { quoted } from "./Quoted.ts"
 
 /**
  * The issuer's keys could not be had, so that nothing can be said about a token.
@@ -44,14 +45,14 @@ export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
   override get message() {
     const origin = this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
       ? "It comes from another authorization server, or its key has been withdrawn: sign in again."
-      : `It says that it comes from ${JSON.stringify(this.claimedIssuer)}: sign in at the configured issuer, or ` +
+      : `It says that it comes from ${quoted(this.claimedIssuer)}: sign in at the configured issuer, or ` +
         "configure the other one."
     const orgServer = [this.issuer, this.claimedIssuer].some(mayBeOrgServer)
       ? " The access tokens of an Okta org server, whose issuer has no path, cannot be verified by anybody but Okta: use " +
         "a custom authorization server, such as the one under /oauth2/default."
       : ""
     return `The token is signed with the key ${
-      JSON.stringify(this.kid)
+      quoted(this.kid)
     }, which ${this.issuer} does not publish. ${origin}${orgServer}`
   }
 }

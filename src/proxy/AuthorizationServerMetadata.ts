@@ -2,6 +2,7 @@ import { Effect, type Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
+import { basePathOf } from "../config/PublicUrl.ts"
 import { metadataCors } from "../resource/Cors.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
@@ -51,13 +52,12 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { published } = yield* SigningKeys
-    const basePath = settings.serverUrl.slice(new URL(settings.serverUrl).origin.length)
     const metadata = Effect.succeed(HttpServerResponse.jsonUnsafe(document(settings), { headers: cached }))
     const keys = Effect.map(published, (keys) => HttpServerResponse.jsonUnsafe(keys, { headers: cached }))
 
     const places = new Set(wellKnown.flatMap((name) => [
       ...pathsOf(settings, `/.well-known/${name}`),
-      `/.well-known/${name}${basePath}`
+      `/.well-known/${name}${basePathOf(settings.serverUrl)}`
     ]))
     for (const path of places) yield* answering(router, path, { GET: () => metadata })
     for (const path of pathsOf(settings, "/.well-known/jwks.json")) yield* answering(router, path, { GET: () => keys })

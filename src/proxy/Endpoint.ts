@@ -1,12 +1,12 @@
 import { Effect } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { basePathOf, routePath } from "../config/PublicUrl.ts"
 import { readableAnswer } from "../resource/Cors.ts"
 import type { ProxySettings } from "./ProxySettings.ts"
 
 /** Where an endpoint is reached: below the base path of `serverUrl`, and without it where it was removed on the way. */
 export const pathsOf = ({ serverUrl }: ProxySettings, path: string): ReadonlyArray<string> => {
-  const basePath = serverUrl.slice(new URL(serverUrl).origin.length)
-  return [...new Set([path, basePath + path])]
+  return [...new Set([path, basePathOf(serverUrl) + path])]
 }
 
 /** What answers a request. */
@@ -31,7 +31,7 @@ export const answering = (
   }
   const options = HttpServerResponse.empty({ status: 204, headers })
   const refused = HttpServerResponse.empty({ status: 405, headers: { ...headers, allow: methods } })
-  return router.add("*", `/${path.slice(1).replaceAll(":", "::")}`, (request) => {
+  return router.add("*", routePath(path), (request) => {
     const handler = request.method === "POST"
       ? handlers.POST
       : request.method === "GET" || request.method === "HEAD"

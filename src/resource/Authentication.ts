@@ -1,6 +1,5 @@
 import { Effect, Result, Schema } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
-import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig, Scope } from "../config/OktaConfig.ts"
 import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
 import type { Principal } from "../token/Principal.ts"
@@ -115,7 +114,7 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:
-      return Effect.logInfo(`Request refused: ${escaped(refusal.message)}`).pipe(
+      return Effect.logInfo(`Request refused: ${refusal.message}`).pipe(
         Effect.annotateLogs({ error: refusal._tag })
       )
   }

@@ -1,6 +1,7 @@
 import { Effect, type Layer, Result } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
+import { basePathOf, routePath } from "../config/PublicUrl.ts"
 import { metadataCors } from "./Cors.ts"
 
 const wellKnown = "/.well-known/oauth-protected-resource"
@@ -19,7 +20,7 @@ export interface ProtectedResource {
 export const protectedResources = ({ protectedPaths, serverUrl }: Settings): ReadonlyArray<ProtectedResource> => {
   if (serverUrl === undefined) return []
   const { origin } = new URL(serverUrl)
-  const basePath = serverUrl.slice(origin.length)
+  const basePath = basePathOf(serverUrl)
   return [...new Set([...protectedPaths, ""])]
     .sort((one, other) => other.length - one.length)
     .map((path) => ({
@@ -45,7 +46,7 @@ const decoded = (path: string): string => Result.getOrElse(Result.try(() => deco
 
 /** A path below the server's base path, whether or not that was removed on the way here. */
 const belowBase = (serverUrl: string | undefined, path: string): string => {
-  const basePath = serverUrl === undefined ? "" : decoded(serverUrl.slice(new URL(serverUrl).origin.length))
+  const basePath = serverUrl === undefined ? "" : decoded(basePathOf(serverUrl))
   return basePath !== "" && isUnder(path, basePath) ? path.slice(basePath.length) : path
 }
 
@@ -108,7 +109,7 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
       })
       yield* router.add(
         "*",
-        literal(path),
+        routePath(path),
         ({ method }) =>
           Effect.succeed(method === "GET" || method === "HEAD" ? answer : method === "OPTIONS" ? options : refused)
       )
@@ -119,6 +120,3 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
 const options = HttpServerResponse.empty({ status: 204, headers: metadataCors })
 
 const refused = HttpServerResponse.empty({ status: 405, headers: { ...metadataCors, allow: "GET, HEAD, OPTIONS" } })
-
-/** A path as the router takes it, in which a colon would begin a parameter. */
-const literal = (path: string): HttpRouter.PathInput => `/${path.slice(1).replaceAll(":", "::")}`

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { CurrentPrincipal, OktaAuth } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import type { Defect } from "../../src/testing/OktaTest.ts"
+import { defects } from "../support/defects.ts"
 import { type Answer, type Asked, ownHeaders, serve, TestServer } from "./TestServer.ts"
 
 const whoami = Effect.map(CurrentPrincipal, (principal) => HttpServerResponse.jsonUnsafe(principal))
@@ -58,19 +58,6 @@ const insufficientScope = withError(
   "insufficient_scope",
   "The access token does not allow this operation."
 )
-
-const defects: ReadonlyArray<Defect> = [
-  "expired",
-  "not-yet-valid",
-  "wrong-issuer",
-  "wrong-audience",
-  "no-subject",
-  "unknown-key",
-  "bad-signature",
-  "unsigned",
-  "id-token",
-  "malformed"
-]
 
 const rows: ReadonlyArray<readonly [what: string, path: string, asked: Asked, expected: (answer: Answer) => void]> = [
   ["no credentials", "/mcp", {}, noCredentials(ofMcp)],

@@ -6,6 +6,7 @@ import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { decodeJwt, decodeProtectedHeader } from "jose"
 import { algorithms } from "../../src/config/Algorithm.ts"
+import { defects } from "../support/defects.ts"
 
 const okta = (options: OktaTestOptions & VerifierOptions = {}) =>
   OktaAuth.layer({
@@ -118,19 +119,6 @@ const known = (name: string): Defect => {
   const defect = defects.find((one) => one === name)
   return defect ?? assert.fail(`no defect ${name}`)
 }
-
-const defects: ReadonlyArray<Defect> = [
-  "expired",
-  "not-yet-valid",
-  "wrong-issuer",
-  "wrong-audience",
-  "no-subject",
-  "unknown-key",
-  "bad-signature",
-  "unsigned",
-  "id-token",
-  "malformed"
-]
 
 describe("an Okta in memory", () => {
   it.effect("takes its times from the clock", () =>

@@ -9,6 +9,7 @@ import { OktaConfig, type OktaOptions, Settings } from "../../src/config/OktaCon
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { OktaTest, type Outage } from "../../src/testing/OktaTest.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
+import { defects } from "../support/defects.ts"
 import {
   assertAccepted,
   assertRefused,
@@ -143,20 +144,7 @@ layer(
       yield* show(good, 404, { path: "/elsewhere" })
       yield* show(good, 500, { path: "/fails" })
       yield* show(good, 400, { path: "/mcp?access_token=x" })
-      for (
-        const defect of [
-          "expired",
-          "not-yet-valid",
-          "wrong-issuer",
-          "wrong-audience",
-          "no-subject",
-          "unknown-key",
-          "bad-signature",
-          "unsigned",
-          "id-token",
-          "malformed"
-        ] as const
-      ) {
+      for (const defect of defects) {
         yield* show(Redacted.value(yield* okta.token({ ...claim, defect })), 401)
       }
       yield* show(Redacted.value(yield* okta.token({ claims: { cid: "0oa2client" } })), 401)

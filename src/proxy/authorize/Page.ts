@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash } from "node:crypto"
+import { routePath } from "../../config/PublicUrl.ts"
 import { originCheck } from "../../resource/RequestOrigin.ts"
 import { pathsOf } from "../Endpoint.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
@@ -124,7 +125,7 @@ export const serve = Effect.fnUntraced(function*(
   })
   const forbidden = originCheck(settings)
   for (const place of pathsOf(settings, path)) {
-    yield* router.add("*", `/${place.slice(1).replaceAll(":", "::")}`, (request) => {
+    yield* router.add("*", routePath(place), (request) => {
       if (forbidden?.({ host: request.headers["host"] }) !== undefined) return Effect.succeed(strangeHost)
       return handlers[request.method]?.(request) ?? Effect.succeed(wrongMethod)
     })
