@@ -15,7 +15,8 @@ export const variables = {
   serverUrl: "SERVER_URL",
   requiredScopes: "REQUIRED_SCOPES",
   signingKeys: "SIGNING_KEYS",
-  encryptionSecret: "ENCRYPTION_SECRET"
+  encryptionSecret: "ENCRYPTION_SECRET",
+  revokedBefore: "REVOKED_BEFORE"
 } as const
 
 const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
@@ -47,6 +48,7 @@ const environment = Config.all({
   serverUrl: text(variables.serverUrl),
   requiredScopes: spaceList(variables.requiredScopes),
   signingKeys: secret(variables.signingKeys),
+  revokedBefore: text(variables.revokedBefore),
   encryptionSecret: commaList(variables.encryptionSecret).pipe(
     Config.map((values) => values?.map((value) => Redacted.make(value)))
   )

@@ -60,6 +60,40 @@ export interface OktaOptions {
   readonly encryptionSecret?: Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>> | undefined
   /** Proxy mode: hand Okta's access token to the client in place of ours (false). */
   readonly passThrough?: boolean | undefined
+  /** Proxy mode: clients that need not register, and about which people are not asked. */
+  readonly clients?: ReadonlyArray<ClientOptions> | undefined
+  /** Proxy mode: how long a registration is good for (365 days). */
+  readonly clientLifetime?: LengthOfTime | undefined
+  /** Proxy mode: let clients be known by a document at the https URL that is their id (true). */
+  readonly clientMetadataDocuments?: boolean | undefined
+  /** Proxy mode: hosts of such documents, `*.example.com` with all below it; by default all that are public. */
+  readonly clientMetadataHosts?: string | ReadonlyArray<string> | undefined
+  /** Proxy mode: ask a browser only once in 30 days about the same client and redirect URI (false). */
+  readonly rememberConsent?: boolean | undefined
+  /** Proxy mode: ends whatever was issued before this time, such as `2026-01-31T12:00:00Z`. */
+  readonly revokedBefore?: Date | string | undefined
+  /** Proxy mode: requests a minute from one address, and of one client, at each endpoint (120). */
+  readonly requestsPerMinute?: number | undefined
+  /** Proxy mode: people who may be on their way through Okta at one time (10000). */
+  readonly maxPendingSignIns?: number | undefined
+  /** Proxy mode: reverse proxies in front of this server, whose `X-Forwarded-For` tells who calls (0). */
+  readonly trustedProxies?: number | undefined
+}
+
+/** A client that need not register. */
+export interface ClientOptions {
+  /** By which the client names itself. */
+  readonly clientId: string
+  /** For people. */
+  readonly name?: string | undefined
+  /** Where people may be sent, byte for byte; none for a resource server that only introspects. */
+  readonly redirectUris?: ReadonlyArray<string> | undefined
+  /** Its secrets of 32 bytes or more, of which each is good; none for a public client, or one with keys. */
+  readonly clientSecrets?: ReadonlyArray<Redacted.Redacted<string>> | undefined
+  /** Its public JWKs, for `private_key_jwt`. */
+  readonly keys?: ReadonlyArray<{ readonly [member: string]: unknown }> | undefined
+  /** Whether it is a resource server of ours, which may ask what a token is good for (false; RFC 7662). */
+  readonly mayIntrospect?: boolean | undefined
 }
 
 const credentials = ["clientId", "clientSecret", "clientKey"] as const
@@ -75,7 +109,8 @@ const lists: ReadonlyArray<string> = [
   "allowedClients",
   "redirectUris",
   "scopes",
-  "encryptionSecret"
+  "encryptionSecret",
+  "clientMetadataHosts"
 ] satisfies ReadonlyArray<keyof OktaOptions>
 
 const decodeNative = Schema.decodeUnknownResult(Native, { errors: "all", onExcessProperty: "error" })

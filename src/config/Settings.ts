@@ -43,6 +43,15 @@ const Count = Schema.Number.annotate({ message: "is not a number. Give one betwe
   )
 )
 
+/** A whole number in a range, with words for one that is not. */
+const wholeNumber = (minimum: number, maximum: number) =>
+  Schema.Number.annotate({ message: `is not a number. Give one between ${minimum} and ${maximum}.` }).check(
+    Schema.makeFilter((value: number) =>
+      Number.isInteger(value) && value >= minimum && value <= maximum ||
+      `is not usable. Give a whole number between ${minimum} and ${maximum}.`
+    )
+  )
+
 const CacheSize = Schema.Unknown.check(
   Schema.makeFilter((size: unknown) =>
     Number.isInteger(size) && Number(size) >= 0 && Number(size) <= 1_000_000 ||
@@ -101,6 +110,19 @@ const KeyRing = Secret.check(
   )
 )
 
+const Moment = Schema.declare((input: unknown): input is Date | string =>
+  (input instanceof Date || typeof input === "string" && /^\d{4}-\d\d-\d\d/.test(input)) &&
+  !Number.isNaN(new Date(input).getTime())
+).annotate({ message: "is not a time. Give one such as 2026-01-31T12:00:00Z." }).pipe(
+  Schema.decodeTo(
+    Schema.Number,
+    SchemaTransformation.transform({
+      decode: (time: Date | string) => new Date(time).getTime() / 1000,
+      encode: (seconds: number): Date | string => new Date(seconds * 1000)
+    })
+  )
+)
+
 const someOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).check(Schema.makeFilter((values) => values.length > 0 || "is empty. Give at least one."))
 
@@ -150,6 +172,33 @@ const Shared = {
   foreignEndpoints: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
 }
 
+const PublicKeys = Schema.Array(
+  Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "is not a key. Give public JWKs." })
+).check(
+  Schema.makeFilter((keys) =>
+    keys.length > 0 && keys.every((key) => !("d" in key) && !("k" in key)) || "must be public JWKs, and at least one."
+  )
+)
+
+/** A client that the owner of this server has made known to it. */
+export const ConfiguredClient = Schema.Struct({
+  /** By which the client names itself. */
+  clientId: Named,
+  /** For people. */
+  name: Schema.optionalKey(Named),
+  /** Where people may be sent, byte for byte; none for a resource server that only introspects. */
+  redirectUris: anyOf(Named),
+  /** Its secrets, of which each is good; none for a public client, or one with keys. */
+  clientSecrets: anyOf(StrongSecret),
+  /** Its public JWKs, for `private_key_jwt`. */
+  keys: Schema.optionalKey(PublicKeys),
+  /** Whether it is a resource server of ours, which may ask what a token is good for (RFC 7662). */
+  mayIntrospect: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+}).annotate({ message: "is not a client. Give clientId, redirectUris, and clientSecrets or keys." })
+
+/** A client that the owner of this server has made known to it. */
+export type ConfiguredClient = typeof ConfiguredClient.Type
+
 /** Settings of a server whose clients sign in with Okta themselves. */
 export const Native = Schema.Struct({
   /** Clients sign in with Okta by themselves. */
@@ -187,7 +236,28 @@ export const Proxy = Schema.Struct({
   /** 32 bytes or more; of several, the first seals and all open. */
   encryptionSecret: Schema.optionalKey(someOf(StrongSecret)),
   /** Whether the client gets Okta's access token in place of ours. */
-  passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+  passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
+  /** Clients that the owner of this server has made known to it. */
+  clients: anyOf(ConfiguredClient),
+  /** How long a registration is good for; 10 years at most. */
+  clientLifetime: lengthOfTime(
+    "365 days",
+    (duration) => Duration.isPositive(duration) && Duration.isLessThanOrEqualTo(duration, Duration.days(3653))
+  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.days(365)))),
+  /** Whether a client may be known by a metadata document at the URL that is its id. */
+  clientMetadataDocuments: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(true))),
+  /** Hosts from which such documents are fetched; absent: all that are public. */
+  clientMetadataHosts: Schema.optionalKey(someOf(Named)),
+  /** Whether a browser is asked only once in 30 days about the same client and redirect URI. */
+  rememberConsent: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
+  /** Whatever was issued before this has ended; in seconds since 1970. */
+  revokedBefore: Schema.optionalKey(Moment),
+  /** Requests a minute from one address, and of one client, at each endpoint. */
+  requestsPerMinute: wholeNumber(1, 1_000_000).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(120))),
+  /** People who may be on their way through Okta at one time. */
+  maxPendingSignIns: wholeNumber(1, 1_000_000).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(10_000))),
+  /** Reverse proxies in front of this server, whose `X-Forwarded-For` tells the address. */
+  trustedProxies: wholeNumber(0, 10).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(0)))
 })
 
 /** What `VerifierOptions` may hold: checked along with the settings, and no part of them. */
