@@ -1,6 +1,6 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { ConfigProvider, Console, Data, type Duration, Effect, Layer, Logger, Option, Result, Runtime } from "effect"
+import { ConfigProvider, Console, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
 import { createServer } from "node:http"
@@ -8,6 +8,7 @@ import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
 import * as OktaAuth from "../OktaAuth.ts"
+import { Ended } from "./Ended.ts"
 import * as Gateway from "./Gateway.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import { version } from "./version.ts"
@@ -27,12 +28,6 @@ export interface ServeOptions {
   readonly allowedOrigins: ReadonlyArray<string>
   /** Print and log JSON. */
   readonly json: boolean
-}
-
-/** Ends the command; what there is to say has been said. */
-class Ended extends Data.TaggedError("Ended")<{ readonly exitCode: number }> {
-  override readonly [Runtime.errorExitCode] = this.exitCode
-  override readonly [Runtime.errorReported] = false
 }
 
 const oktaOptions = ({ allowedOrigins, host, path }: ServeOptions): Partial<OktaOptions> => ({

@@ -19,12 +19,6 @@ export class IdTokenRefused extends Schema.TaggedError<IdTokenRefused>()("IdToke
   }
 }
 
-/** Whom an ID token is about. */
-export interface Identity {
-  readonly user: User
-  readonly emailVerified: boolean | undefined
-}
-
 /** What an ID token has to belong to. */
 export interface Belonging {
   readonly accessToken: string
@@ -32,11 +26,11 @@ export interface Belonging {
   readonly nonce: string | undefined
 }
 
-/** Verifies an ID token; fails with `VerificationUnavailable` when that cannot be done now. */
+/** Whom an ID token is about, once it is verified; fails with `VerificationUnavailable` when that cannot be done now. */
 export type IdTokenVerifier = (
   idToken: string | undefined,
   belonging: Belonging
-) => Effect.Effect<Identity, IdTokenRefused | VerificationUnavailable>
+) => Effect.Effect<User, IdTokenRefused | VerificationUnavailable>
 
 /** The longest ID token: one with many groups is longer than what clients send in a header. */
 const maxTokenLength = 48 * 1024
@@ -71,7 +65,7 @@ export const verifier: Effect.Effect<
     )
     const reason = mismatch(verified, idToken, { clientId, ...belonging })
     if (reason !== undefined) return yield* new IdTokenRefused({ reason })
-    return identityOf(verified)
+    return personOf(verified)
   })
 })
 
@@ -104,15 +98,12 @@ const accessTokenHash = (idToken: string, accessToken: string): string | undefin
   return hash.subarray(0, hash.length / 2).toString("base64url")
 }
 
-const identityOf = ({ claims, principal }: VerifiedToken): Identity => {
-  const { email_verified: emailVerified, sub } = claims
-  const { clientId: _, ...person } = principal._tag === "User"
+/** The person; client, scopes and session are those of our own tokens, not Okta's. */
+const personOf = ({ claims: { sub }, principal }: VerifiedToken): User => {
+  const { clientId: _, sessionId: __, ...person } = principal._tag === "User"
     ? principal
-    : { _tag: "User" as const, clientId: undefined, username: sub, groups: [], amr: [] }
-  return {
-    user: { ...person, subject: sub, uid: sub, scopes: [] },
-    emailVerified: typeof emailVerified === "boolean" ? emailVerified : undefined
-  }
+    : { _tag: "User" as const, clientId: undefined, sessionId: undefined, username: sub, groups: [], amr: [] }
+  return { ...person, subject: sub, uid: sub, scopes: [] }
 }
 
 const equal = (actual: string, expected: string): boolean => {

@@ -43,8 +43,6 @@ export class OktaUnavailable extends Schema.TaggedError<OktaUnavailable>()("Okta
 export interface OktaSession {
   /** Who it is, as the ID token says; scopes are for the access token. */
   readonly user: User
-  /** Whether Okta knows the email address to be the person's, where it says. */
-  readonly emailVerified?: boolean
   readonly tokens: {
     readonly accessToken: Redacted.Redacted<string>
     readonly refreshToken?: Redacted.Redacted<string>
@@ -108,8 +106,8 @@ const undecided = new Set(["temporarily_unavailable", "server_error", "slow_down
  *
  * **Details**
  *
- * Every form is sent once, within 3 seconds, by `client_secret_basic` or `private_key_jwt`. What Okta says about a person is
- * believed only by an ID token that was verified.
+ * Every form is sent once, within 3 seconds, by `client_secret_basic` or `private_key_jwt`, and none while an endpoint has
+ * asked us to wait. What Okta says about a person is believed only by an ID token that was verified.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth
  */
@@ -143,6 +141,10 @@ export class OktaClient extends Context.Service<OktaClient, {
       const verify = yield* IdToken.verifier
       const redirectUri = `${serverUrl}/oauth/callback`
       const scope = [...new Set(["openid", ...scopes])].join(" ")
+      const clock = yield* Clock.Clock
+      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      /** Until when an endpoint does not want to be asked. */
+      const pauses = new Map<string, number>()
 
       const metadata = Effect.mapError(
         discovery.metadata,
@@ -156,9 +158,15 @@ export class OktaClient extends Context.Service<OktaClient, {
             : Effect.succeed(url))
 
       const post = Effect.fnUntraced(function*(url: string, fields: { readonly [name: string]: string }) {
+        const left = (pauses.get(url) ?? 0) - now()
+        if (left > 0) return yield* unavailable(`${url} asked us to wait`, left)
         const proof = yield* credentials(url)
         return yield* http.postForm(url, { fields: { ...fields, ...proof.fields }, headers: proof.headers, maxBytes })
-      }, Effect.catchTag("FetchFailed", ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))))
+          .pipe(Effect.mapError(({ message, retryAfter }) => {
+            if (retryAfter !== undefined) pauses.set(url, now() + retryAfter)
+            return unavailable(message, retryAfter)
+          }))
+      })
 
       const session = Effect.fnUntraced(function*(fields: { readonly [name: string]: string }, nonce?: string) {
         const url = yield* endpoint("token_endpoint")
@@ -166,8 +174,8 @@ export class OktaClient extends Context.Service<OktaClient, {
         const tokens = answer.status === 200 ? decodeTokens(answer.json) : Option.none()
         if (Option.isNone(tokens)) return yield* refusal(url, answer)
         const { access_token: accessToken, expires_in, id_token, refresh_token } = tokens.value
-        const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const { emailVerified, user } = yield* verify(id_token, { accessToken, nonce }).pipe(
+        const grantedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        const user = yield* verify(id_token, { accessToken, nonce }).pipe(
           Effect.catchTags({
             DiscoveryFailed: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter)),
             KeysUnavailable: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))
@@ -175,12 +183,11 @@ export class OktaClient extends Context.Service<OktaClient, {
         )
         return {
           user,
-          ...(emailVerified === undefined ? undefined : { emailVerified }),
           tokens: {
             accessToken: Redacted.make(accessToken),
             ...(refresh_token === undefined ? undefined : { refreshToken: Redacted.make(refresh_token) }),
             idToken: Redacted.make(id_token ?? ""),
-            expiresAt: now + Math.floor(expires_in)
+            expiresAt: grantedAt + Math.floor(expires_in)
           },
           ...(user.authTime === undefined ? undefined : { authTime: user.authTime })
         }

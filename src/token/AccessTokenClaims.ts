@@ -71,19 +71,21 @@ export const principalOf = (claims: AccessTokenClaims): Principal => {
   if (claims.uid === undefined && clientId === claims.sub) {
     return { _tag: "Service", subject: clientId, clientId, scopes }
   }
-  const { acr, amr, auth_time, email, groups, preferred_username, sub, uid } = claims
+  const { acr, amr, auth_time, email, email_verified, groups, preferred_username, sid, sub, uid } = claims
   return {
     _tag: "User",
     subject: sub,
     ...(uid === undefined ? undefined : { uid }),
     username: typeof preferred_username === "string" ? preferred_username : sub,
     ...(typeof email === "string" ? { email } : undefined),
+    ...(typeof email_verified === "boolean" ? { emailVerified: email_verified } : undefined),
     groups: strings(groups),
     scopes,
     ...(clientId === undefined ? undefined : { clientId }),
     ...(typeof acr === "string" ? { acr } : undefined),
     amr: strings(amr),
-    ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined)
+    ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined),
+    ...(typeof sid === "string" ? { sessionId: sid } : undefined)
   }
 }
 

@@ -10,6 +10,8 @@ export const User = Schema.TaggedStruct("User", {
   username: Schema.String,
   /** As far as an `email` claim is configured in Okta. */
   email: Schema.optionalKey(Schema.String),
+  /** Whether Okta has made sure that the email address is the person's, where it says (`email_verified`). */
+  emailVerified: Schema.optionalKey(Schema.Boolean),
   /** As far as a `groups` claim is configured in Okta. */
   groups: Schema.Array(Schema.String),
   /** What the token allows (`scp`, or else `scope`). */
@@ -21,7 +23,9 @@ export const User = Schema.TaggedStruct("User", {
   /** By which means the person signed in (`amr`). */
   amr: Schema.Array(Schema.String),
   /** When the person signed in, in seconds since 1970. */
-  authTime: Schema.optionalKey(Schema.Number)
+  authTime: Schema.optionalKey(Schema.Number),
+  /** The sign-in that the token came of (`sid`): in proxy mode always there. */
+  sessionId: Schema.optionalKey(Schema.String)
 })
 
 /** A person, acting through a client. */

@@ -78,11 +78,9 @@ export class Grants extends Context.Service<Grants, {
         scopes: ReadonlyArray<string>
       ) {
         const { expiresAt, issuedAt, token } = yield* issuer.issue({
-          principal: { ...grant.user, scopes, clientId: grant.clientId },
+          principal: { ...grant.user, scopes, clientId: grant.clientId, sessionId: grantId },
           resource: grant.resource,
-          notAfter: validUntil(grant),
-          emailVerified: grant.emailVerified,
-          sid: grantId
+          notAfter: validUntil(grant)
         }).pipe(Effect.mapError(({ message }) => new InvalidGrant({ reason: message })))
         const refreshToken = isRenewable(grant) && mayRefresh(client)
           ? yield* RefreshToken.write(sealed, { grantId, generation: grant.generation })
@@ -109,11 +107,10 @@ export class Grants extends Context.Service<Grants, {
         create: Effect.fnUntraced(function*(session, { clientId, codeChallenge, redirectUri, resource, scopes }) {
           const grantId = randomBytes(16).toString("base64url")
           const createdAt = yield* nowInSeconds
-          const { emailVerified, tokens, user } = session
+          const { tokens, user } = session
           yield* records.add(grantId, {
             clientId,
             user,
-            ...(emailVerified === undefined ? undefined : { emailVerified }),
             scopes,
             resource,
             generation: 1,

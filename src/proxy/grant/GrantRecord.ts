@@ -17,7 +17,6 @@ export const Grant = Schema.Struct({
   clientId: Schema.String,
   /** Who granted it, as Okta last said. */
   user: User,
-  emailVerified: Schema.optionalKey(Schema.Boolean),
   scopes: Schema.Array(Schema.String),
   /** The resource that its tokens are for (RFC 8707). */
   resource: Schema.String,

@@ -15,10 +15,6 @@ export interface Issuance {
   readonly resource: string
   /** When what Okta granted ends, in seconds since 1970. */
   readonly notAfter?: number | undefined
-  /** Whether Okta has made sure that the e-mail address is the person's. */
-  readonly emailVerified?: boolean | undefined
-  /** The grant that it belongs to, for whoever is to end the grant by the token. */
-  readonly sid?: string | undefined
 }
 
 /** An access token, and what is told about it; times are in seconds since 1970. */
@@ -89,17 +85,17 @@ export class TokenIssuer extends Context.Service<TokenIssuer, {
 }
 
 /** The claims from which `principalOf` makes the same principal again (RFC 9068 section 2.2). */
-const claimsOf = ({ emailVerified, principal, sid }: Issuance): { readonly [claim: string]: unknown } => {
+const claimsOf = ({ principal }: Issuance): { readonly [claim: string]: unknown } => {
   const scope = principal.scopes.length === 0 ? undefined : principal.scopes.join(" ")
   if (principal._tag === "Service") {
-    return definedOnly({ sub: principal.subject, client_id: principal.clientId, scope, sid })
+    return definedOnly({ sub: principal.subject, client_id: principal.clientId, scope })
   }
-  const { acr, amr, authTime, clientId, email, groups, subject, uid, username } = principal
+  const { acr, amr, authTime, clientId, email, emailVerified, groups, sessionId, subject, uid, username } = principal
   return definedOnly({
     sub: subject,
     client_id: clientId,
     scope,
-    sid,
+    sid: sessionId,
     // A person who is called like a client is not to be taken for one (RFC 9068 section 5).
     uid: uid ?? (subject === clientId ? subject : undefined),
     preferred_username: username,

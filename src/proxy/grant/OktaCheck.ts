@@ -87,7 +87,6 @@ export const make = Effect.fnUntraced(function*(
       const next: Grant = {
         ...found.value,
         user: session.user,
-        ...(session.emailVerified === undefined ? undefined : { emailVerified: session.emailVerified }),
         checkedAt,
         // Okta repeats the refresh token only where it replaces it (RFC 6749 section 6).
         okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...tokens }

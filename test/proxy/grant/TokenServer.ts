@@ -99,11 +99,11 @@ export const fakeOkta = () => {
       uid: state.subject,
       username: "ada@example.com",
       email: "ada@example.com",
+      emailVerified: true,
       groups: ["Everyone"],
       scopes: [],
       amr: ["pwd"]
     },
-    emailVerified: true,
     tokens: {
       accessToken: Redacted.make(`okta-access-${state.refreshed.length}`),
       idToken: Redacted.make(`okta-id-${state.refreshed.length}`),

@@ -65,7 +65,9 @@ const verify = (token: Redacted.Redacted<string>) => Effect.flatMap(TokenVerifie
 describe("an access token of ours", () => {
   it.effect("says what RFC 9068 asks for, and who the person is", () =>
     inTest(Effect.gen(function*() {
-      const { expiresAt, issuedAt, jti, token } = yield* issue({ emailVerified: true, sid: "grant-1" })
+      const { expiresAt, issuedAt, jti, token } = yield* issue({
+        principal: { ...ada, emailVerified: true, sessionId: "grant-1" }
+      })
       assert.deepStrictEqual([issuedAt, expiresAt], [now, now + 3600])
       assert.deepStrictEqual({ ...decodeProtectedHeader(Redacted.value(token)) }, {
         alg: "ES256",
