@@ -1,22 +1,24 @@
 /**
  * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Redacted } from "effect"
 import { type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
-import type { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
+import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
 import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
+import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
 import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
 import * as StoreChoice from "./proxy/StoreChoice.ts"
+import { UpstreamTokens } from "./proxy/UpstreamTokens.ts"
 import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
-import type { Store, StoreUnavailable } from "./store/Store.ts"
+import { Store, type StoreUnavailable } from "./store/Store.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
@@ -44,10 +46,14 @@ interface LazyStart extends StartOptions {
 /** What `routes` serves besides the resource metadata: in proxy mode the authorization server, else nothing. */
 export class Endpoints extends Context.Service<Endpoints, {
   readonly routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
+  /** See `reloadSigningKeys`. */
+  readonly reloadSigningKeys: (
+    signingKeys: Redacted.Redacted<string>
+  ) => Effect.Effect<ReadonlyArray<string>, InvalidConfiguration>
 }>()("effect-okta/Endpoints") {}
 
 /** What the layer provides. */
-export type Services = OktaConfig | Discovery | Jwks | TokenVerifier | Endpoints
+export type Services = OktaConfig | Discovery | Jwks | TokenVerifier | Endpoints | Health.Readiness | UpstreamTokens
 
 /** Why the layer cannot be built; the last two only with `failFast`. */
 export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
@@ -81,27 +87,46 @@ const from = (
 const native = (options: VerifierOptions) =>
   Layer.mergeAll(
     TokenVerifier.layerWith(options),
-    Layer.succeed(Endpoints, { routes: Layer.empty }),
+    Layer.succeed(Endpoints, { routes: Layer.empty, reloadSigningKeys: () => Effect.fail(noSigningKeys) }),
+    Health.Readiness.layer(),
+    UpstreamTokens.none,
     Layer.effectDiscard(warnOfOrgServer(options)),
     redactedNames
   )
 
 /** Our own tokens are verified here, and this server is where clients sign in. */
 const proxy = (options: Pick<VerifierOptions, "cacheSize">) =>
-  Layer.mergeAll(Proxy.verifier(options), endpoints).pipe(
+  Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer).pipe(
     Layer.provide(Proxy.services),
     Layer.merge(Redaction.layer)
   )
 
 const endpoints = Layer.effect(
   Endpoints,
-  Effect.contextWith((context: Context.Context<OktaConfig | Store | Proxy.Services>) =>
-    Effect.succeed(Endpoints.of({
+  Effect.contextWith((context: Context.Context<OktaConfig | Store | Proxy.Services>) => {
+    const { kids, reload } = Context.get(context, SigningKeys)
+    return Effect.succeed(Endpoints.of({
       // The settings are those of proxy mode, which is all that these routes could find wrong.
-      routes: Proxy.routes.pipe(Layer.provide(Layer.succeedContext(context)), Layer.orDie)
+      routes: Proxy.routes.pipe(Layer.provide(Layer.succeedContext(context)), Layer.orDie),
+      reloadSigningKeys: (signingKeys) => Effect.map(reload(signingKeys), kids)
     }))
+  })
+)
+
+/** Ready while the store answers, whatever it says of a key that nobody has put there. */
+const readiness = Layer.unwrap(
+  Effect.map(
+    Store,
+    (store) =>
+      Health.Readiness.layer({
+        store: Effect.match(store.get("ready:?"), { onFailure: () => false, onSuccess: () => true })
+      })
   )
 )
+
+const noSigningKeys = new InvalidConfiguration({
+  problems: [{ field: "signingKeys", message: "is a setting of proxy mode. In native mode this server signs nothing." }]
+})
 
 /** A client that sends its token in the query, where it is not looked at, is not to find it in a span either. */
 const redactedNames = Layer.effect(
@@ -209,8 +234,33 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
   )
 
 /**
- * `/healthz`, which answers 200 while the process lives, and `/readyz`, which answers 200 while Okta's keys are held
- * and otherwise 503. Neither needs a token.
+ * Puts another ring of signing keys in place of the one in use, without a restart, and gives every `kid` of it, the one that
+ * signs first. A wrong ring changes nothing and fails with `InvalidConfiguration`, and so does any in native mode.
+ *
+ * **Details**
+ *
+ * Tokens of a key that stays in the ring stay good, wherever in it the key stands. `effect-okta keys` makes rings.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Effect, FileSystem, Redacted } from "effect"
+ *
+ * export const reload = Effect.gen(function*() {
+ *   const files = yield* FileSystem.FileSystem
+ *   const ring = yield* files.readFileString("/var/run/secrets/signing-keys.json")
+ *   return yield* OktaAuth.reloadSigningKeys(Redacted.make(ring))
+ * })
+ * ```
+ */
+export const reloadSigningKeys = (
+  signingKeys: Redacted.Redacted<string>
+): Effect.Effect<ReadonlyArray<string>, InvalidConfiguration, Endpoints> =>
+  Effect.flatMap(Endpoints, (endpoints) => endpoints.reloadSigningKeys(signingKeys))
+
+/**
+ * `/healthz`, which answers 200 while the process lives, and `/readyz`, which answers 200 while Okta's keys are held and in
+ * proxy mode the store can be reached, and otherwise 503. Neither needs a token.
  *
  * @example
  * ```ts
@@ -221,4 +271,4 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
  * export const Server = HttpRouter.serve(Layer.merge(OktaAuth.routes, OktaAuth.health))
  * ```
  */
-export const health: Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks> = Health.routes
+export const health: Layer.Layer<never, never, HttpRouter.HttpRouter | Health.Readiness> = Health.routes

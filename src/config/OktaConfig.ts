@@ -2,6 +2,7 @@ import { Context, type Duration, Effect, Formatter, Layer, type Redacted, Result
 import type { Algorithm } from "./Algorithm.ts"
 import { escaped } from "./EscapedText.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
+import { issuerKind } from "./IssuerUrl.ts"
 import { withoutUserinfo } from "./PublicUrl.ts"
 import { Native, Proxy, type Settings, Verification } from "./Settings.ts"
 
@@ -118,6 +119,9 @@ const decodeProxy = Schema.decodeUnknownResult(Proxy, { errors: "all", onExcessP
 const decodeVerification = Schema.decodeUnknownResult(Verification, { errors: "all" })
 const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
+const isOrgServer = (issuer: unknown): boolean =>
+  typeof issuer === "string" && URL.canParse(issuer) && issuerKind(issuer) === "org"
+
 /** A value as a person may see it, in one line. */
 const shown = (field: string, value: unknown): string => {
   if (/secret|key/i.test(field)) return "<redacted>"
@@ -173,8 +177,22 @@ export const decode = (
   if (mode === "native" || given["passThrough"] === true) {
     missing("audience", "Give the audience of your Okta authorization server, such as api://default")
   }
+  if (mode === "proxy" && given["passThrough"] === true && isOrgServer(given["issuer"])) {
+    report(
+      "passThrough",
+      "cannot be had with an Okta org server, whose access tokens nobody but Okta can verify. Use a custom " +
+        "authorization server, such as the one under /oauth2/default, or remove it."
+    )
+  }
   if (mode === "proxy") {
     missing("serverUrl", "Give the public URL of this server, such as https://mcp.example.com")
+    if (String(given["serverUrl"]).startsWith("https:")) {
+      missing(
+        "encryptionSecret",
+        "Without it nothing that is sealed outlives a restart. Make one with: effect-okta keys"
+      )
+      missing("signingKeys", "Without them no token outlives a restart. Make them with: effect-okta keys")
+    }
     missing("clientId", "Give the client id of the web application that you made for this server in Okta.")
     if (given["clientKey"] === undefined) {
       missing("clientSecret", `Give the client's secret, or its private key in ${nameOf("clientKey")}.`)

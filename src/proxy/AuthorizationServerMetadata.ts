@@ -5,6 +5,7 @@ import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
 import { metadataCors } from "../resource/Cors.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
+import * as Introspection from "./grant/Introspection.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
 
@@ -14,7 +15,8 @@ import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
  * @see https://www.rfc-editor.org/rfc/rfc9207.html#section-3
  */
-export const document = ({ scopesSupported, requiredScopes, serverUrl }: ProxySettings) => {
+export const document = (settings: ProxySettings) => {
+  const { requiredScopes, scopesSupported, serverUrl } = settings
   const scopes = [...new Set([...requiredScopes, ...scopesSupported, "offline_access"])]
   const authenticationMethods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
   return {
@@ -23,6 +25,7 @@ export const document = ({ scopesSupported, requiredScopes, serverUrl }: ProxySe
     token_endpoint: `${serverUrl}/oauth/token`,
     registration_endpoint: `${serverUrl}/oauth/register`,
     revocation_endpoint: `${serverUrl}/oauth/revoke`,
+    end_session_endpoint: `${serverUrl}/oauth/logout`,
     jwks_uri: `${serverUrl}/.well-known/jwks.json`,
     scopes_supported: scopes,
     response_types_supported: ["code"],
@@ -32,6 +35,13 @@ export const document = ({ scopesSupported, requiredScopes, serverUrl }: ProxySe
     token_endpoint_auth_methods_supported: authenticationMethods,
     token_endpoint_auth_signing_alg_values_supported: ["RS256", "PS256", "ES256", "EdDSA"],
     revocation_endpoint_auth_methods_supported: authenticationMethods,
+    ...(Introspection.isOffered(settings)
+      ? {
+        introspection_endpoint: `${serverUrl}/oauth/introspect`,
+        introspection_endpoint_auth_methods_supported: authenticationMethods.filter((method) => method !== "none")
+      }
+      : undefined),
+    ...(settings.clientMetadataDocuments ? { client_id_metadata_document_supported: true } : undefined),
     authorization_response_iss_parameter_supported: true
   }
 }

@@ -10,14 +10,17 @@ import type { VerificationUnavailable } from "../token/TokenError.ts"
 import { TokenVerifier, type VerifiedToken } from "../token/TokenVerifier.ts"
 import { proxySettings } from "./ProxySettings.ts"
 
-/** Okta's ID token does not prove who signed in. */
-export class IdTokenRefused extends Schema.TaggedError<IdTokenRefused>()("IdTokenRefused", {
+/** Okta's ID token does not prove who signed in, or its access token is not for this server. */
+export class OktaTokenRefused extends Schema.TaggedError<OktaTokenRefused>()("OktaTokenRefused", {
+  token: Schema.Literals(["ID token", "access token"]),
   reason: Schema.String
 }) {
   override get message() {
-    return `Okta's ID token was refused: ${this.reason.replace(/\.$/, "")}.`
+    return `Okta's ${this.token} was refused: ${this.reason.replace(/\.$/, "")}.`
   }
 }
+
+const refused = (reason: string) => new OktaTokenRefused({ token: "ID token", reason })
 
 /** What an ID token has to belong to. */
 export interface Belonging {
@@ -30,7 +33,7 @@ export interface Belonging {
 export type IdTokenVerifier = (
   idToken: string | undefined,
   belonging: Belonging
-) => Effect.Effect<User, IdTokenRefused | VerificationUnavailable>
+) => Effect.Effect<User, OktaTokenRefused | VerificationUnavailable>
 
 /** The longest ID token: one with many groups is longer than what clients send in a header. */
 const maxTokenLength = 48 * 1024
@@ -54,17 +57,17 @@ export const verifier: Effect.Effect<
 
   return Effect.fnUntraced(function*(idToken, belonging) {
     if (idToken === undefined) {
-      return yield* new IdTokenRefused({ reason: "there is none. Allow the scope openid for the application in Okta" })
+      return yield* refused("there is none. Allow the scope openid for the application in Okta")
     }
     const verified = yield* Effect.mapError(
       verify(Redacted.make(idToken)),
       (error) =>
         error._tag === "DiscoveryFailed" || error._tag === "KeysUnavailable"
           ? error
-          : new IdTokenRefused({ reason: error.message })
+          : refused(error.message)
     )
     const reason = mismatch(verified, idToken, { clientId, ...belonging })
-    if (reason !== undefined) return yield* new IdTokenRefused({ reason })
+    if (reason !== undefined) return yield* refused(reason)
     return personOf(verified)
   })
 })

@@ -11,6 +11,7 @@ export const AuthorizationErrorCode = Schema.Literals([
   "server_error",
   "temporarily_unavailable",
   "consent_required",
+  "unmet_authentication_requirements",
   "request_not_supported",
   "request_uri_not_supported"
 ])
@@ -32,7 +33,7 @@ export class AuthorizationRefused extends Schema.TaggedError<AuthorizationRefuse
 /** Why a sign-in at Okta came to nothing, as far as a client is told. */
 type Failure =
   | { readonly _tag: "OktaRefused"; readonly error: string }
-  | { readonly _tag: "OktaUnavailable" | "IdTokenRefused" | "StoreUnavailable" }
+  | { readonly _tag: "OktaUnavailable" | "OktaTokenRefused" | "StoreUnavailable" }
 
 /**
  * What a client is told when a sign-in at Okta came to nothing. Okta's words stay here: they may name people and rules of
@@ -45,8 +46,13 @@ export const fromFailure = (failure: Failure): AuthorizationRefused => {
         ? new AuthorizationRefused({ code: "access_denied", description: "Okta did not let the person in." })
         : failure.error === "temporarily_unavailable"
         ? oktaAway
+        : failure.error === "unmet_authentication_requirements"
+        ? new AuthorizationRefused({
+          code: "unmet_authentication_requirements",
+          description: "The person did not sign in as lately or as strongly as was asked for."
+        })
         : new AuthorizationRefused({ code: "server_error", description: "The sign-in at Okta failed." })
-    case "IdTokenRefused":
+    case "OktaTokenRefused":
       return new AuthorizationRefused({
         code: "server_error",
         description: "The sign-in at Okta could not be verified."

@@ -8,9 +8,10 @@ import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
 import * as ClientCredentials from "./ClientCredentials.ts"
 import * as IdToken from "./IdToken.ts"
+import * as OktaAudience from "./OktaAudience.ts"
 import { proxySettings } from "./ProxySettings.ts"
 
-export { IdTokenRefused } from "./IdToken.ts"
+export { OktaTokenRefused } from "./IdToken.ts"
 
 /** Okta said no (RFC 6749 section 5.2). */
 export class OktaRefused extends Schema.TaggedError<OktaRefused>()("OktaRefused", {
@@ -117,11 +118,11 @@ export class OktaClient extends Context.Service<OktaClient, {
   /** Who signed in, for the code that came back. */
   readonly exchange: (
     exchange: Exchange
-  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.IdTokenRefused>
+  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused>
   /** Who it is now. Okta may replace the refresh token by another, or leave it out where it stays. */
   readonly refresh: (
     refreshToken: Redacted.Redacted<string>
-  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.IdTokenRefused>
+  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused>
   /** Ends a token at Okta (RFC 7009), and with a refresh token all that came of it. */
   readonly revoke: (token: Redacted.Redacted<string>) => Effect.Effect<void, OktaUnavailable>
   /** Where the person signs out, if Okta has such a place. */
@@ -139,6 +140,7 @@ export class OktaClient extends Context.Service<OktaClient, {
       const discovery = yield* Discovery
       const credentials = yield* ClientCredentials.make
       const verify = yield* IdToken.verifier
+      const checkAudience = yield* OktaAudience.make
       const redirectUri = `${serverUrl}/oauth/callback`
       const scope = [...new Set(["openid", ...scopes])].join(" ")
       const clock = yield* Clock.Clock
@@ -180,6 +182,11 @@ export class OktaClient extends Context.Service<OktaClient, {
             DiscoveryFailed: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter)),
             KeysUnavailable: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))
           })
+        )
+        yield* checkAudience(Redacted.make(accessToken)).pipe(
+          Effect.mapError((error) =>
+            error._tag === "OktaTokenRefused" ? error : unavailable(error.message, error.retryAfter)
+          )
         )
         return {
           user,

@@ -9,23 +9,26 @@ import type { OktaHttp } from "../provider/OktaHttp.ts"
 import { protectedResources } from "../resource/ResourceMetadata.ts"
 import type { Store } from "../store/Store.ts"
 import type { Signature } from "../token/Signature.ts"
-import { InvalidClaim } from "../token/TokenError.ts"
+import { InvalidAudience, InvalidClaim, type TokenError } from "../token/TokenError.ts"
 import { TokenVerifier, type VerifiedToken, type VerifierOptions } from "../token/TokenVerifier.ts"
 import * as AuthorizationServerMetadata from "./AuthorizationServerMetadata.ts"
 import * as Authorize from "./authorize/Authorize.ts"
 import * as Callback from "./authorize/Callback.ts"
 import * as Consent from "./authorize/Consent.ts"
+import * as Logout from "./authorize/Logout.ts"
 import { ClientAuthentication } from "./client/ClientAuthentication.ts"
 import { ClientRegistry } from "./client/ClientRegistry.ts"
 import { Registration } from "./client/Registration.ts"
 import * as RegistrationEndpoint from "./client/RegistrationEndpoint.ts"
 import { Grants } from "./grant/Grant.ts"
+import * as Introspection from "./grant/Introspection.ts"
 import { longestLifetime, TokenIssuer } from "./grant/IssuedToken.ts"
 import * as Revocation from "./grant/Revocation.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import * as TokenEndpoint from "./grant/TokenEndpoint.ts"
 import { OktaClient } from "./OktaClient.ts"
 import { proxySettings } from "./ProxySettings.ts"
+import { RateLimits } from "./RateLimits.ts"
 import { Sealed } from "./Sealed.ts"
 
 /** What the authorization server is made of. */
@@ -34,6 +37,7 @@ export type Services =
   | ClientRegistry
   | Grants
   | OktaClient
+  | RateLimits
   | Registration
   | Sealed
   | SigningKeys
@@ -45,7 +49,7 @@ export const services: Layer.Layer<
   InvalidConfiguration,
   OktaConfig | Store | OktaHttp | Discovery | Jwks | Signature
 > = Layer.mergeAll(Grants.layer, ClientAuthentication.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(OktaClient.layer, TokenIssuer.layer, ClientRegistry.layer)),
+  Layer.provideMerge(Layer.mergeAll(OktaClient.layer, TokenIssuer.layer, ClientRegistry.layer, RateLimits.layer)),
   Layer.provideMerge(Registration.layer),
   Layer.provideMerge(Layer.mergeAll(Sealed.layer, SigningKeys.layer))
 )
@@ -61,23 +65,37 @@ export const routes: Layer.Layer<
   Authorize.routes,
   Consent.routes,
   Callback.routes,
+  Logout.routes,
   TokenEndpoint.routes,
-  Revocation.routes
+  Revocation.routes,
+  Introspection.routes
 )
+
+/** Verifies the tokens that clients hold: this server's own, or with `passThrough` those of Okta. */
+export const verifier = (
+  options: Pick<VerifierOptions, "cacheSize"> = {}
+): Layer.Layer<TokenVerifier, InvalidConfiguration, OktaConfig | Jwks | SigningKeys | Signature | Grants> =>
+  Layer.unwrap(
+    Effect.map(
+      proxySettings,
+      ({ passThrough }): ReturnType<typeof verifier> =>
+        passThrough ? TokenVerifier.layerWith(options) : ownTokens(options)
+    )
+  )
 
 /**
  * Verifies the tokens that this server issued, and nothing else: by its own keys, for its own resources, while the grant
  * lasts. When the store cannot tell, a token lives until its own end.
  */
-export const verifier = (
-  options: Pick<VerifierOptions, "cacheSize"> = {}
+const ownTokens = (
+  options: Pick<VerifierOptions, "cacheSize">
 ): Layer.Layer<TokenVerifier, InvalidConfiguration, OktaConfig | SigningKeys | Signature | Grants> =>
   Layer.effect(
     TokenVerifier,
     Effect.gen(function*() {
-      const { allowedClients: _, ...settings } = yield* proxySettings
+      const { allowedClients: _, revokedBefore = 0, ...settings } = yield* proxySettings
       const grants = yield* Grants
-      const ownTokens = {
+      const trust = {
         ...settings,
         issuer: settings.serverUrl,
         audience: protectedResources(settings).map(({ resource }) => resource),
@@ -88,14 +106,15 @@ export const verifier = (
         yield* Layer.build(
           TokenVerifier.layerWith({ cacheSize: options.cacheSize }).pipe(
             Layer.provide(SigningKeys.jwks),
-            Layer.provide(Layer.succeed(OktaConfig, ownTokens))
+            Layer.provide(Layer.succeed(OktaConfig, trust))
           )
         ),
         TokenVerifier
       )
 
       const whileGranted = (verified: VerifiedToken) => {
-        const { sid } = verified.claims
+        const { iat, sid } = verified.claims
+        if (iat < revokedBefore) return Effect.fail(revoked)
         return typeof sid !== "string" ? Effect.succeed(verified) : grants.get(sid).pipe(
           Effect.catchTag("StoreUnavailable", () => Effect.succeed(Option.some(undefined))),
           Effect.flatMap((grant) =>
@@ -106,9 +125,23 @@ export const verifier = (
         )
       }
 
+      const check = (verified: Effect.Effect<VerifiedToken, TokenError>) =>
+        Effect.flatMap(
+          Effect.catchTag(
+            verified,
+            "InvalidAudience",
+            (error) => Effect.fail(new InvalidAudience({ ...error, ownToken: true }))
+          ),
+          whileGranted
+        )
       return TokenVerifier.of({
-        verify: (token) => Effect.flatMap(own.verify(token), whileGranted),
-        verifyText: (token) => Effect.flatMap(own.verifyText(token), whileGranted)
+        verify: (token) => check(own.verify(token)),
+        verifyText: (token) => check(own.verifyText(token))
       })
     })
   )
+
+const revoked = new InvalidClaim({
+  claim: "iat",
+  problem: "is before the time of revokedBefore, which ends all tokens"
+})

@@ -1,8 +1,25 @@
 import { Effect, Layer } from "effect"
 import { Headers, UrlParams } from "effect/http"
 
-/** Parameters by which somebody could go on in another's place. */
-const parameters = ["code", "state", "nonce", "code_challenge", "code_verifier", "id_token_hint", "access_token"]
+/**
+ * Parameters by which somebody could go on in another's place. Some belong in a body only, but are not to be read where a
+ * client has put them into a URL.
+ */
+const parameters = [
+  "access_token",
+  "client_assertion",
+  "client_secret",
+  "code",
+  "code_challenge",
+  "code_verifier",
+  "id_token_hint",
+  "nonce",
+  "password",
+  "refresh_token",
+  "request",
+  "state",
+  "token"
+]
 
 /** Headers in which they travel on. */
 const headers = ["location", "referer"]

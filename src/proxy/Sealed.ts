@@ -15,6 +15,10 @@ export const purposes = [
   "request",
   /** A remembered consent. */
   "consent",
+  /** Which grants were given in a browser. */
+  "session",
+  /** A sign-out on its way. */
+  "logout",
   /** What goes to Okta and comes back as `state`. */
   "flow",
   /** The cookie that ties a flow to a browser. */

@@ -35,6 +35,13 @@ export interface SealedRecords<A> {
   readonly take: (id: string) => Effect.Effect<Option.Option<A>, StoreUnavailable>
 }
 
+/** Tells the owner of a record that counts as absent. */
+export const warnOfForeign = (kind: string): Effect.Effect<void> =>
+  Effect.logWarning(
+    `The store holds a record of the kind "${kind}" that this server did not write or cannot read; it counts as ` +
+      "absent. Look for another writer, or for an encryptionSecret that was taken away too early."
+  )
+
 /**
  * Keeps records of one kind in the store: under the hash of their id, sealed for one purpose.
  *
@@ -61,12 +68,7 @@ export const make = <A, E>(
 
   const read = Effect.fnUntraced(function*(id: string, text: string) {
     const entry = Option.filter(Option.flatMap(yield* sealed.open(purpose, text), decode), (entry) => entry.id === id)
-    if (Option.isNone(entry)) {
-      yield* Effect.logWarning(
-        `The store holds a record of the kind "${kind}" that this server did not write or cannot read; it counts as ` +
-          "absent. Look for another writer, or for an encryptionSecret that was taken away too early."
-      )
-    }
+    if (Option.isNone(entry)) yield* warnOfForeign(kind)
     return Option.map(entry, ({ value }) => value)
   })
 

@@ -44,12 +44,12 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     request: HttpServerRequest.HttpServerRequest,
     { aud }: AccessTokenClaims
   ): InvalidAudience | undefined => {
-    if (settings.mode === "native") return undefined
+    if (settings.mode === "native" || settings.passThrough) return undefined
     const resource = resourceOf(resources, requestPath(request.originalUrl))?.resource ?? settings.serverUrl
     const actual = typeof aud === "string" ? [aud] : aud
     return actual.includes(resource) || actual.includes(settings.serverUrl)
       ? undefined
-      : new InvalidAudience({ expected: [...new Set([resource, settings.serverUrl])], actual })
+      : new InvalidAudience({ expected: [...new Set([resource, settings.serverUrl])], actual, ownToken: true })
   }
 
   const prove = (

@@ -1,17 +1,49 @@
-import { Effect, type Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Jwks } from "../provider/Jwks.ts"
+
+/** What this server cannot do without. */
+export type Part = "keys" | "store"
+
+/** Whether this server can do its work. */
+export class Readiness extends Context.Service<Readiness, {
+  /** What is missing at the moment. */
+  readonly missing: Effect.Effect<ReadonlyArray<Part>>
+}>()("effect-okta/resource/Readiness") {
+  /** Ready while Okta's keys are held, and while all of `others` are there. */
+  static readonly layer = (
+    others: { readonly [part in Exclude<Part, "keys">]?: Effect.Effect<boolean> } = {}
+  ): Layer.Layer<Readiness, never, Jwks> =>
+    Layer.effect(
+      Readiness,
+      Effect.map(Jwks, ({ usable }) => {
+        const { store = Effect.succeed(true) } = others
+        return Readiness.of({
+          missing: Effect.map(Effect.all([usable, store]), ([keys, store]) => [
+            ...(keys ? [] : ["keys" as const]),
+            ...(store ? [] : ["store" as const])
+          ])
+        })
+      })
+    )
+}
 
 const headers = { "cache-control": "no-store" }
 const alive = HttpServerResponse.jsonUnsafe({ status: "ok" }, { headers })
 const ready = HttpServerResponse.jsonUnsafe({ status: "ready" }, { headers })
-const notReady = HttpServerResponse.jsonUnsafe({ status: "not ready", missing: ["keys"] }, { status: 503, headers })
 
-/** `/healthz`, which answers while the process lives, and `/readyz`, which answers 200 while tokens can be verified. */
-export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks> = HttpRouter.use((router) =>
+/** `/healthz`, which answers while the process lives, and `/readyz`, which answers 200 while nothing is missing. */
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Readiness> = HttpRouter.use((router) =>
   Effect.gen(function*() {
-    const { usable } = yield* Jwks
+    const { missing } = yield* Readiness
     yield* router.add("GET", "/healthz", alive)
-    yield* router.add("GET", "/readyz", Effect.map(usable, (usable) => usable ? ready : notReady))
+    yield* router.add(
+      "GET",
+      "/readyz",
+      Effect.map(missing, (missing) =>
+        missing.length === 0
+          ? ready
+          : HttpServerResponse.jsonUnsafe({ status: "not ready", missing }, { status: 503, headers }))
+    )
   })
 )

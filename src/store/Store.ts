@@ -5,7 +5,17 @@ import { Context, Duration, Effect, type Option, Schema } from "effect"
  * all the same, and what was to be taken counts as taken.
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  operation: Schema.Literals(["open", "put", "get", "take", "putIfAbsent", "compareAndSet", "remove", "sweep"]),
+  operation: Schema.Literals([
+    "open",
+    "put",
+    "get",
+    "take",
+    "putIfAbsent",
+    "compareAndSet",
+    "remove",
+    "sweep",
+    "count"
+  ]),
   /** What is wrong and how to mend it; never a key or a value. */
   reason: Schema.String
 }) {

@@ -94,12 +94,17 @@ export class InvalidAudience extends Schema.TaggedError<InvalidAudience>()("Inva
   /** The configured audience. */
   expected: Schema.Array(Schema.String),
   /** The token's `aud`: at most 10, and at most 200 characters of each. */
-  actual: Schema.Array(Schema.String)
+  actual: Schema.Array(Schema.String),
+  /** Whether this server issued the token itself, in proxy mode. */
+  ownToken: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return escaped(
-      `The token's audience is ${list(this.actual)}, but this server accepts ${list(this.expected)}. ` +
-        "Set the audience of the Okta authorization server to one of these, or set OKTA_AUDIENCE to the token's."
+      `The token's audience is ${list(this.actual)}, but this server accepts ${list(this.expected)}. ` + (
+        this.ownToken === true
+          ? "The client has to name the resource that it wants to use when it signs a person in (RFC 8707)."
+          : "Set the audience of the Okta authorization server to one of these, or set OKTA_AUDIENCE to the token's."
+      )
     )
   }
 }

@@ -70,7 +70,7 @@ describe("the settings from the environment", () => {
         OKTA_ISSUER: "https://acme.okta.com",
         OKTA_CLIENT_ID: "0oa1client",
         OKTA_CLIENT_KEY: "{\"kty\":\"EC\",\"d\":\"canary\"}",
-        SERVER_URL: "https://mcp.example.com",
+        SERVER_URL: "http://localhost:8080",
         OKTA_MODE: "proxy"
       })
       assert.strictEqual(settings.mode, "proxy")

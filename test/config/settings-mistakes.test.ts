@@ -12,7 +12,9 @@ const proxy: Given = {
   issuer: "https://acme.okta.com",
   serverUrl: "https://mcp.example.com",
   clientId: "0oa1client",
-  clientSecret: Redacted.make("client-secret-of-okta")
+  clientSecret: Redacted.make("client-secret-of-okta"),
+  encryptionSecret: Redacted.make("encryption secret of this server"),
+  signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
 }
 const strong = Redacted.make("0123456789abcdef0123456789abcdef")
 const weak = Redacted.make("0123456789abcdef0123456789abcde")
@@ -256,11 +258,29 @@ const cases: ReadonlyArray<Case> = [
     missingServerUrl
   ], ["clientSecret", undefined, missingSecret]],
   ["a client secret alone", { ...native, serverUrl: "https://mcp.example.com", clientSecret: strong }, [
+    "encryptionSecret",
+    undefined,
+    "is missing. Without it nothing that is sealed outlives a restart. Make one with: effect-okta keys"
+  ], [
+    "signingKeys",
+    undefined,
+    "is missing. Without them no token outlives a restart. Make them with: effect-okta keys"
+  ], [
     "clientId",
     undefined,
     missingClientId
   ]],
-  ["passThrough without an audience", { ...proxy, passThrough: true }, ["audience", undefined, missingAudience]],
+  ["passThrough without an audience", { ...proxy, issuer: native["issuer"], passThrough: true }, [
+    "audience",
+    undefined,
+    missingAudience
+  ]],
+  ["passThrough at an org server", { ...proxy, audience: "api://default", passThrough: true }, [
+    "passThrough",
+    undefined,
+    "cannot be had with an Okta org server, whose access tokens nobody but Okta can verify. Use a custom authorization " +
+    "server, such as the one under /oauth2/default, or remove it."
+  ]],
 
   // The mode
   ["an unknown mode", { ...native, mode: "Native" }, ["mode", "Native", notAMode]],

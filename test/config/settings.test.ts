@@ -11,7 +11,9 @@ const proxy: Given = {
   issuer: "https://acme.okta.com",
   serverUrl: "https://mcp.example.com",
   clientId: "0oa1client",
-  clientSecret: Redacted.make("client-secret-of-okta")
+  clientSecret: Redacted.make("client-secret-of-okta"),
+  encryptionSecret: Redacted.make("encryption secret of this server"),
+  signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
 }
 const problemsOf = (options: Given) => {
   const decoded = decode(options)
@@ -149,7 +151,10 @@ describe("the settings as guides print them", () => {
       clientId: "0oa...",
       clientSecret: Redacted.make("secret-from-okta"),
       serverUrl: "https://your-mcp-server.com",
-      redirectUris: "https://your-mcp-server.com/oauth/callback"
+      redirectUris: "https://your-mcp-server.com/oauth/callback",
+      // What the guide knows nothing of: a server that the world can reach does not start without them.
+      encryptionSecret: proxy["encryptionSecret"],
+      signingKeys: proxy["signingKeys"]
     }, "proxy"]
   ]
   for (const [what, given, mode] of examples) {

@@ -1,6 +1,7 @@
 import { Cause, Effect, Exit, Layer, Logger, Redacted } from "effect"
 import { InvalidConfiguration } from "../../src/config/InvalidConfiguration.ts"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import { ec, ring } from "./grant/KeyRing.ts"
 
 export const serverUrl = "https://mcp.example.com"
 export const loopbackUrl = "http://127.0.0.1:8080"
@@ -10,6 +11,8 @@ export const now = 1_700_000_000
 
 export const secret = (letter: string) => Redacted.make(letter.repeat(32))
 
+const signingKeys = ring({ ...ec(), kid: "one" })
+
 /** The settings of a proxy, with others on top; `undefined` takes one away. */
 export const configLayer = (settings: Partial<OktaOptions> = {}) =>
   OktaConfig.layer({
@@ -18,6 +21,7 @@ export const configLayer = (settings: Partial<OktaOptions> = {}) =>
     clientId: "0oa1client",
     clientSecret: Redacted.make("client secret at Okta"),
     encryptionSecret: secret("a"),
+    signingKeys,
     ...settings
   })
 

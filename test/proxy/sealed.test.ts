@@ -229,7 +229,7 @@ describe("without a secret (#196)", () => {
       for (const url of ["https://mcp.example.com", "https://localhost:8443"]) {
         const { problems, warnings } = yield* build(ephemeral(url))
         assert.deepStrictEqual(problems.map(({ field }) => field), ["encryptionSecret"])
-        assert.match(problems[0]?.message ?? "", /^is missing\. .*openssl rand -base64 32$/)
+        assert.match(problems[0]?.message ?? "", /^is missing\. .*effect-okta keys$/)
         assert.lengthOf(warnings, 0)
       }
     }))

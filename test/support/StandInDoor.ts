@@ -2,7 +2,15 @@ import { Effect, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { type Endpoint, oktaError, type Paths } from "./StandInMetadata.ts"
 
-export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
+/** Answers in place of the usual handler, which it can leave it to. */
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  usual: () => Promise<void> | void
+) => Promise<void> | void
+
+/** Answers what nobody answers in its place. */
+export type Usual = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 /** How Okta is away: drops the connection, answers 503, or takes the request and never answers. */
 export type Outage = "refuse" | "error" | "hang"
@@ -26,14 +34,14 @@ export class Door {
   readonly #hanging = new Set<ServerResponse>()
   #outage: Outage | undefined
   #find: Paths["find"] = () => "other"
-  #usual: Handler = (_, response) => void response.destroy()
+  #usual: Usual = (_, response) => void response.destroy()
 
   constructor(origin: string) {
     this.origin = origin
   }
 
   /** The server listens before its handler can be made, because the issuer contains the port. */
-  open(paths: Paths, usual: Handler): void {
+  open(paths: Paths, usual: Usual): void {
     this.#find = paths.find
     this.#usual = usual
   }
@@ -48,8 +56,11 @@ export class Door {
         return sendJson(response, 503, oktaError("E0000009", "Internal Server Error"))
       case "hang":
         return void this.#hanging.add(response)
-      case undefined:
-        return (this.#overrides.get(endpoint) ?? this.#usual)(request, response)
+      case undefined: {
+        const usual = () => this.#usual(request, response)
+        const override = this.#overrides.get(endpoint)
+        return override === undefined ? usual() : override(request, response, usual)
+      }
     }
   }
 

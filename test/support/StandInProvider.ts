@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto"
 import { IncomingMessage } from "node:http"
 import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
 import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
-import type { Handler } from "./StandInDoor.ts"
+import type { Usual } from "./StandInDoor.ts"
 import { type Paths, standardScopes } from "./StandInMetadata.ts"
 import { errorPage } from "./StandInPages.ts"
 import { makeSignIn } from "./StandInSignIn.ts"
@@ -221,7 +221,7 @@ const withBody = (request: IncomingMessage, body: string): IncomingMessage => {
 }
 
 /** Everything of the authorization server but its documents: sign-in, tokens, introspection, revocation, logout. */
-export const makeHandler = (settings: ProviderSettings): Handler => {
+export const makeHandler = (settings: ProviderSettings): Usual => {
   const { paths, people, tokens } = settings
   const provider = makeProvider(settings)
   addQuirks(provider, settings)

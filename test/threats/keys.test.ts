@@ -15,7 +15,7 @@ const withKid = (token: string, kid: string) =>
   token.replace(/^[^.]+/, Buffer.from(JSON.stringify({ alg: "RS256", kid })).toString("base64url"))
 
 describe("E. Key set and discovery", () => {
-  it.effect("75: 2,000 unknown kids are refused, with one fetch, and a known key goes on", () =>
+  it.effect("#75 2,000 unknown kids are refused, with one fetch, and a known key goes on", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       const server = yield* serve(okta)
@@ -38,7 +38,7 @@ describe("E. Key set and discovery", () => {
       assert.strictEqual(okta.requests.keys, 3)
     }))
 
-  it.effect("76: under 100 unknown kids a second a new key is accepted within 10 seconds, an old one all the time", () =>
+  it.effect("#76 under 100 unknown kids a second a new key is accepted within 10 seconds, an old one all the time", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       const started = yield* okta.start()
@@ -65,7 +65,7 @@ describe("E. Key set and discovery", () => {
       assert.isAtMost(okta.requests.keys, 5)
     }))
 
-  it.effect("77: a key that is withdrawn is refused within 5 minutes, its remembered tokens too", () =>
+  it.effect("#77 a key that is withdrawn is refused within 5 minutes, its remembered tokens too", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       const started = yield* okta.start()
@@ -82,7 +82,7 @@ describe("E. Key set and discovery", () => {
       assert.strictEqual(yield* verdict(started, okta.token()), "accepted")
     }))
 
-  it.effect("80: a symmetric or a private key in the set is not used, and the others are", () =>
+  it.effect("#80 a symmetric or a private key in the set is not used, and the others are", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       const secret = createSecretKey(Buffer.alloc(32, 7))
@@ -105,11 +105,11 @@ describe("E. Key set and discovery", () => {
 
   for (
     const [what, metadata] of [
-      ["82: metadata of another issuer", { issuer: "https://evil.example" }],
-      ["82: metadata of the issuer in another writing", { issuer: "HTTP://127.0.0.1" }],
-      ["83: keys by http from another host", { jwks_uri: "http://keys.example/keys" }],
-      ["83: keys by http from an address in the cloud's own network", { jwks_uri: "http://169.254.169.254/latest" }],
-      ["83: keys in a file", { jwks_uri: "file:///etc/passwd" }]
+      ["#82 metadata of another issuer", { issuer: "https://evil.example" }],
+      ["#82 metadata of the issuer in another writing", { issuer: "HTTP://127.0.0.1" }],
+      ["#83 keys by http from another host", { jwks_uri: "http://keys.example/keys" }],
+      ["#83 keys by http from an address in the cloud's own network", { jwks_uri: "http://169.254.169.254/latest" }],
+      ["#83 keys in a file", { jwks_uri: "file:///etc/passwd" }]
     ] as const
   ) {
     it.effect(`${what} let nobody in, and are not asked for anything: 503`, () =>
@@ -128,7 +128,7 @@ describe("E. Key set and discovery", () => {
       }))
   }
 
-  it.effect("83: keys on another origin are not asked for", () =>
+  it.effect("#83 keys on another origin are not asked for", () =>
     Effect.gen(function*() {
       const evil = yield* make()
       const okta = yield* make()
@@ -139,7 +139,7 @@ describe("E. Key set and discovery", () => {
     }))
 
   for (const status of [301, 302, 303, 307, 308]) {
-    it.effect(`84: ${status} in place of the keys is not followed`, () =>
+    it.effect(`#84 ${status} in place of the keys is not followed`, () =>
       Effect.gen(function*() {
         const evil = yield* make()
         const okta = yield* make()
@@ -151,7 +151,7 @@ describe("E. Key set and discovery", () => {
       }))
   }
 
-  it.effect("84: a redirect in place of the metadata is not followed", () =>
+  it.effect("#84 a redirect in place of the metadata is not followed", () =>
     Effect.gen(function*() {
       const evil = yield* make()
       const okta = yield* make()
@@ -162,7 +162,7 @@ describe("E. Key set and discovery", () => {
     }))
 
   for (const document of ["metadata", "keys"] as const) {
-    it.effect(`86: ${document} of 200 MB are abandoned at the cap`, () =>
+    it.effect(`#86 ${document} of 200 MB are abandoned at the cap`, () =>
       Effect.gen(function*() {
         const okta = yield* make()
         okta.break("flood", [document, "oauth"])
@@ -173,7 +173,7 @@ describe("E. Key set and discovery", () => {
       }))
   }
 
-  it.effect("87: 1,000 concurrent requests on a cold start cause one fetch of each document and no error", () =>
+  it.effect("#87 1,000 concurrent requests on a cold start cause one fetch of each document and no error", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       okta.break("silent")
@@ -198,7 +198,7 @@ describe("E. Key set and discovery", () => {
       600
     ]] as const
   ) {
-    it.effect(`88: a key withdrawn under Cache-Control: ${cacheControl} is refused within ${lifetime} seconds`, () =>
+    it.effect(`#88 a key withdrawn under Cache-Control: ${cacheControl} is refused within ${lifetime} seconds`, () =>
       Effect.gen(function*() {
         const okta = yield* make()
         okta.cacheControl = cacheControl

@@ -1,9 +1,8 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Cause, ConfigProvider, Effect, Exit, Fiber, Formatter, Layer, Logger, Redacted, Schema, Tracer } from "effect"
-import { type HttpClient, HttpMiddleware, HttpRouter } from "effect/http"
+import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
+import { type HttpClient, HttpRouter } from "effect/http"
 import { TestClock } from "effect/testing"
-import { inspect } from "node:util"
 import * as Environment from "../../src/config/Environment.ts"
 import { OktaConfig, type OktaOptions, Settings } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
@@ -20,83 +19,9 @@ import {
 } from "../support/GuardedServer.ts"
 import { run } from "../support/Program.ts"
 import { goodClaims, RawIssuer } from "../support/RawIssuer.ts"
+import { assertHidden, exposed, exposedCause, laidBare, partsOf, Watch } from "../support/Watch.ts"
 
 const canary = "c4n4ry-9f8e7d6c5b4a-c4n4ry-9f8e7d6c5b4a"
-
-const everything = { depth: 30, maxArrayLength: null, maxStringLength: null }
-
-/** Everything that a log or a tool would show of a value. */
-const exposed = (value: unknown): string =>
-  [String(value), inspect(value, everything), Formatter.format(value), Formatter.formatJson(value)].join("\n")
-
-const exposedCause = (cause: Cause.Cause<unknown>): string =>
-  [Cause.pretty(cause), ...Cause.prettyErrors(cause).map(exposed), exposed(cause), exposed(Cause.squash(cause))].join(
-    "\n"
-  )
-
-/** The same, and what only a debugger would show. */
-const laidBare = (value: unknown): string =>
-  [
-    exposed(value),
-    JSON.stringify(value),
-    inspect(value, { ...everything, showHidden: true, getters: true }),
-    inspect(value, { ...everything, showHidden: true, customInspect: false })
-  ].join("\n")
-
-/** What is said by logs, at every level and in every format, and by spans. */
-class Watch {
-  readonly lines: Array<string> = []
-  readonly spans: Array<Tracer.NativeSpan> = []
-  readonly layer = Layer.mergeAll(
-    Logger.layer([
-      Logger.make((entry) => void this.lines.push(exposed([entry.message]), exposedCause(entry.cause))),
-      ...[Logger.formatSimple, Logger.formatLogFmt, Logger.formatJson, Logger.map(Logger.formatStructured, exposed)]
-        .map(
-          (format) => Logger.map(format, (line) => void this.lines.push(line))
-        ),
-      Logger.tracerLogger
-    ]),
-    Layer.succeed(
-      Tracer.Tracer,
-      Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          this.spans.push(span)
-          return span
-        }
-      })
-    ),
-    Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true)
-  )
-
-  /** Lines and spans as one text. */
-  get text() {
-    const spans = this.spans.map((span) =>
-      [
-        span.name,
-        exposed([...span.attributes]),
-        exposed(span.events),
-        exposed(span.status),
-        span.status._tag === "Ended" && Exit.isFailure(span.status.exit) ? exposedCause(span.status.exit.cause) : ""
-      ].join("\n")
-    )
-    return [...this.lines, ...spans].join("\n")
-  }
-}
-
-/** No text holds one of the secrets, nor a part of one that would be of use. */
-const assertHidden = (text: string, secrets: ReadonlyArray<string>) => {
-  assert.isAbove(secrets.length, 0)
-  for (const secret of secrets) {
-    assert.isAtLeast(secret.length, 16)
-    const at = text.indexOf(secret)
-    assert.strictEqual(at, -1, `…${text.slice(Math.max(0, at - 300), at + 60)}…`)
-  }
-}
-
-/** The whole token, its payload and its signature. */
-const partsOf = (token: string): ReadonlyArray<string> =>
-  [token, ...token.split(".").slice(1)].filter((part) => part.length >= 16)
 
 const watch = new Watch()
 

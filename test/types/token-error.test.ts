@@ -17,6 +17,7 @@ import {
   type OktaConfig,
   OktaSecurity,
   type Principal,
+  type Readiness,
   type Service,
   type TokenError,
   type TokenExpired,
@@ -24,6 +25,7 @@ import {
   TokenVerifier,
   type UnknownKey,
   type UnsupportedAlgorithm,
+  type UpstreamTokens,
   type User,
   type VerifiedToken,
   type WrongTokenType
@@ -141,7 +143,14 @@ describe("a verified token", () => {
 })
 
 describe("the front door", () => {
-  type Services = OktaConfig | Discovery | Jwks | TokenVerifier | OktaAuth.Endpoints
+  type Services =
+    | OktaConfig
+    | Discovery
+    | Jwks
+    | TokenVerifier
+    | OktaAuth.Endpoints
+    | Readiness
+    | UpstreamTokens
   type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
 
   const options = { issuer: "https://acme.okta.com", audience: "api://default" }
@@ -200,7 +209,7 @@ describe("the front door", () => {
     expectTypeOf(OktaAuth.routes).toEqualTypeOf<
       Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier | OktaAuth.Endpoints>
     >()
-    expectTypeOf(OktaAuth.health).toEqualTypeOf<Layer.Layer<never, never, HttpRouter.HttpRouter | Jwks>>()
+    expectTypeOf(OktaAuth.health).toEqualTypeOf<Layer.Layer<never, never, HttpRouter.HttpRouter | Readiness>>()
   })
 
   it("the security of an HttpApi is a layer over the settings and the verifier", () => {

@@ -2,6 +2,7 @@ import { Effect, Option, Result, Schema } from "effect"
 import { Scope } from "../../config/OktaConfig.ts"
 import { protectedResources } from "../../resource/ResourceMetadata.ts"
 import { type Client, hasRedirectUri } from "../client/Client.ts"
+import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import { type AuthorizationErrorCode, AuthorizationRefused } from "../OAuthError.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import { isNamed } from "../ResourceIndicator.ts"
@@ -13,12 +14,20 @@ export const ApprovedRequest = Schema.Struct({
   /** Byte for byte as it was asked for. */
   redirectUri: Schema.String,
   /** The client's own, to be given back. */
-  state: Schema.UndefinedOr(Schema.String),
+  state: Schema.optional(Schema.String),
   scopes: Schema.Array(Schema.String),
   /** The resource that tokens will be for (RFC 8707). */
   resource: Schema.String,
   /** Of the client's PKCE, by S256 (RFC 7636). */
-  codeChallenge: Schema.String
+  codeChallenge: Schema.String,
+  /** Whether the person is to be asked for consent once more (`prompt=consent`). */
+  asksAgain: Schema.optionalKey(Schema.Boolean),
+  /** What Okta is to do though the person has signed in before: ask again (`prompt=login`). */
+  prompt: Schema.optionalKey(Schema.Literal("login")),
+  /** The longest time since the person signed in at Okta, in seconds. */
+  maxAge: Schema.optionalKey(Schema.Int),
+  /** How strongly Okta is to make sure of the person, by preference (OpenID Connect Core section 3.1.2.1). */
+  acrValues: Schema.optionalKey(Schema.String)
 })
 
 /** What a client asks for, with everything in order. */
@@ -51,8 +60,11 @@ const unproven = (reason: string, code: UnprovenRequest["code"] = "invalid_reque
 /** The client that asks, and where its answer goes: proven to be a redirect URI of that client's, or else refused. */
 export const prove = Effect.fnUntraced(function*(
   { all, first }: Parameters,
-  find: (clientId: string) => Effect.Effect<Option.Option<Client>>
-): Effect.fn.Return<{ readonly client: Client; readonly address: ReturnAddress }, UnprovenRequest> {
+  find: (clientId: string) => Effect.Effect<Option.Option<Client>, DocumentUnavailable>
+): Effect.fn.Return<
+  { readonly client: Client; readonly address: ReturnAddress },
+  UnprovenRequest | DocumentUnavailable
+> {
   const repeated = decisive.find((name) => all(name).length > 1)
   if (repeated !== undefined) return yield* unproven(`The parameter ${repeated} is there more than once.`)
   const clientId = first("client_id")
@@ -108,10 +120,30 @@ export const read = (
   }
   const scopes = scopesOf(first("scope"), settings)
   if (scopes === undefined) return refused("invalid_scope", "A scope is not known to this server.")
-  if (first("prompt")?.split(" ").includes("none") === true) {
+  const prompts = first("prompt")?.split(" ") ?? []
+  if (prompts.includes("none")) {
     return refused("consent_required", "The person has to be asked, so prompt=none is not possible.")
   }
-  return Result.succeed({ clientId: client.clientId, ...address, scopes, resource, codeChallenge })
+  const maxAge = first("max_age")
+  if (maxAge !== undefined && !/^\d{1,9}$/.test(maxAge)) {
+    return refused("invalid_request", "The max_age must be a number of seconds.")
+  }
+  const acrValues = first("acr_values")
+  if (acrValues !== undefined && !/^[\x21-\x7E][\x20-\x7E]{0,499}$/.test(acrValues)) {
+    return refused("invalid_request", "The acr_values must be names in ASCII, 500 characters at most.")
+  }
+  return Result.succeed({
+    clientId: client.clientId,
+    ...address,
+    scopes,
+    resource,
+    codeChallenge,
+    ...(prompts.includes("consent") ? { asksAgain: true } : undefined),
+    // Okta has no account chooser of its own: who signs in again may do so as somebody else.
+    ...(prompts.includes("login") || prompts.includes("select_account") ? { prompt: "login" } : undefined),
+    ...(maxAge === undefined ? undefined : { maxAge: Number(maxAge) }),
+    ...(acrValues === undefined ? undefined : { acrValues })
+  })
 }
 
 /** The resource that is asked for; without one it is this server as a whole. */

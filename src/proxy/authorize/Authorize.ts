@@ -2,9 +2,12 @@ import { Clock, Duration, Effect, type Layer, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { Store } from "../../store/Store.ts"
 import type { Client } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
+import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import * as AuthorizationRequest from "./AuthorizationRequest.ts"
 import { answer } from "./AuthorizationResponse.ts"
@@ -12,6 +15,9 @@ import * as BrowserBinding from "./BrowserBinding.ts"
 import { consentPage } from "./ConsentPage.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
+import * as RememberedConsent from "./RememberedConsent.ts"
+import * as SignIn from "./SignIn.ts"
+import { storeAway, tooMany } from "./SignIn.ts"
 
 /** A request on its way through the consent page, for the browser that shows it. */
 export const PendingRequest = Schema.fromJsonString(Schema.Struct({
@@ -36,6 +42,17 @@ const unproven = ({ code, reason }: AuthorizationRequest.UnprovenRequest): HttpS
     detail: reason
   })
 
+/** The page for a client that cannot be asked who it is. */
+export const clientAway = Page.problem({
+  status: 503,
+  title: "The application cannot be reached",
+  words:
+    "It describes itself at an address that does not answer at the moment. You have not been signed in. Wait a little, then " +
+    "load this page again.",
+  code: "temporarily_unavailable",
+  headers: { "retry-after": "10" }
+})
+
 /**
  * `/oauth/authorize`: asks the person for consent to what a client wants. Nothing is kept: the request goes through the
  * page sealed.
@@ -45,55 +62,73 @@ const unproven = ({ code, reason }: AuthorizationRequest.UnprovenRequest): HttpS
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | Sealed | ClientRegistry
+  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient | RateLimits
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const sealed = yield* Sealed
     const registry = yield* ClientRegistry
+    const store = yield* Store
+    const limits = yield* RateLimits
     const browsers = BrowserBinding.make(settings, sealed)
+    const consents = RememberedConsent.make(settings, { sealed, store })
+    const signIn = SignIn.make(settings, { limits, okta: yield* OktaClient, sealed, store })
 
     const ask = Effect.fnUntraced(
       function*(request: HttpServerRequest.HttpServerRequest, parameters: Parameters.Parameters) {
+        yield* limits.request("authorize", request)
         const proven = yield* AuthorizationRequest.prove(parameters, registry.find)
+        yield* limits.client("authorize", proven.client.clientId)
         return yield* Effect.fromResult(AuthorizationRequest.read(parameters, proven, settings)).pipe(
           Effect.flatMap((asked) => show(request, proven.client, asked)),
           Effect.catchTag("AuthorizationRefused", (refused) =>
             Effect.as(Effect.logInfo(refused.message), answer(proven.address, settings, request.method, refused)))
         )
       },
-      Effect.catchTag("UnprovenRequest", (error) =>
-        Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)))
+      Effect.catchTags({
+        UnprovenRequest: (error) =>
+          Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)),
+        DocumentUnavailable: (error) =>
+          Effect.as(Effect.logWarning(error.message), clientAway),
+        TooManyRequests: (error) =>
+          Effect.as(Effect.logWarning(error.message), tooMany(error)),
+        StoreUnavailable: (error) => Effect.as(Effect.logError(error.message), storeAway)
+      })
     )
 
-    const show = Effect.fnUntraced(function*(
-      request: HttpServerRequest.HttpServerRequest,
-      client: Client,
-      asked: AuthorizationRequest.ApprovedRequest
-    ) {
-      const browser = yield* browsers.get(request)
-      const pending = yield* Effect.orDie(encode({ request: asked, browser: yield* browsers.mark(browser.id) }))
-      const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(lifetime)
-      const page = consentPage(
-        { client, request: asked, sealed: yield* sealed.seal("request", pending, expiresAt) },
-        settings
-      )
-      return browser.remember(page)
-    })
+    const show = Effect.fnUntraced(
+      function*(
+        request: HttpServerRequest.HttpServerRequest,
+        client: Client,
+        asked: AuthorizationRequest.ApprovedRequest
+      ) {
+        const browser = yield* browsers.get(request)
+        const mark = yield* browsers.mark(browser.id)
+        // The owner of this server has answered for a configured client, and the person perhaps before.
+        if (client.origin === "configured" || (yield* consents.covers(asked, mark, request))) {
+          return browser.remember(yield* signIn(asked, mark, request.method))
+        }
+        // Nothing is kept yet, but would have to be when the person has answered.
+        yield* store.get("ready:?")
+        const pending = yield* Effect.orDie(encode({ request: asked, browser: mark }))
+        const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(lifetime)
+        const page = consentPage(
+          { client, request: asked, sealed: yield* sealed.seal("request", pending, expiresAt) },
+          settings
+        )
+        return browser.remember(page)
+      }
+    )
 
-    const get = (request: HttpServerRequest.HttpServerRequest) =>
-      ask(request, Parameters.fromQuery(request))
+    const get = (request: HttpServerRequest.HttpServerRequest) => ask(request, Parameters.fromQuery(request))
     yield* Page.serve(router, settings, "/oauth/authorize", {
       GET: get,
       HEAD: get,
       POST: (request) =>
         Parameters.fromBody(request).pipe(
-          Effect.flatMap((parameters) =>
-            ask(request, parameters)
-          ),
+          Effect.flatMap((parameters) => ask(request, parameters)),
           Effect.catchTags({
-            MalformedRequest: (error) =>
-              Effect.succeed(Page.unreadable(error)),
+            MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
             BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))
           })
         )

@@ -7,7 +7,7 @@ import type { Sealed } from "../Sealed.ts"
 /** A browser that has been here before, or is now given the cookie by which it is known. */
 export interface KnownBrowser {
   readonly id: string
-  /** Puts the cookie on an answer, for another hour. */
+  /** Puts the cookie on an answer, for another 30 days. */
   readonly remember: (response: HttpServerResponse.HttpServerResponse) => HttpServerResponse.HttpServerResponse
 }
 
@@ -31,16 +31,23 @@ export interface BrowserBinding {
   readonly isMarked: (request: HttpServerRequest.HttpServerRequest, mark: string) => Effect.Effect<boolean>
 }
 
-/** Longer than any sign-in, which may take 10 minutes for the consent and 10 more at Okta. */
-const lifetime = Duration.hours(1)
+/** As long as grants last without use, so that a person can sign out in the browser, and consent can be remembered. */
+const lifetime = Duration.days(30)
 
 /** The cookie's name (RFC 6265bis section 4.1.3.2). */
 export const cookieName = ({ serverUrl }: ProxySettings): string =>
   serverUrl.startsWith("https:") ? "__Host-effect-okta" : "effect-okta"
 
+/** How the cookie is sent: to this server only, by links but not by other sites' forms, and shown to no script. */
+export const cookieOptions = ({ serverUrl }: ProxySettings) => ({
+  path: "/",
+  httpOnly: true,
+  secure: serverUrl.startsWith("https:"),
+  sameSite: "lax"
+} as const)
+
 export const make = (settings: ProxySettings, sealed: Sealed["Service"]): BrowserBinding => {
   const name = cookieName(settings)
-  const secure = settings.serverUrl.startsWith("https:")
 
   const find = Effect.fnUntraced(function*({ cookies }: HttpServerRequest.HttpServerRequest) {
     const [, id, signature] = /^([\w-]{43})\.([\w-]{43})$/.exec(cookies[name] ?? "") ?? []
@@ -56,10 +63,7 @@ export const make = (settings: ProxySettings, sealed: Sealed["Service"]): Browse
       return {
         id,
         remember: HttpServerResponse.setCookieUnsafe(name, value, {
-          path: "/",
-          httpOnly: true,
-          secure,
-          sameSite: "lax",
+          ...cookieOptions(settings),
           maxAge: lifetime
         })
       }

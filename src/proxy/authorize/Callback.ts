@@ -1,4 +1,4 @@
-import { Effect, type Layer, Option, Redacted } from "effect"
+import { Clock, Duration, Effect, type Layer, Option, Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
@@ -8,8 +8,10 @@ import { fromFailure } from "../OAuthError.ts"
 import { OktaClient, OktaRefused, type OktaSession } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
+import type { ApprovedRequest } from "./AuthorizationRequest.ts"
 import { answer } from "./AuthorizationResponse.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
+import * as BrowserSession from "./BrowserSession.ts"
 import * as Flow from "./Flow.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
@@ -63,7 +65,9 @@ export const routes: Layer.Layer<
     const sealed = yield* Sealed
     const okta = yield* OktaClient
     const grants = yield* Grants
-    const flows = Flow.records({ store: yield* Store, sealed })
+    const store = yield* Store
+    const flows = Flow.records({ store, sealed })
+    const sessions = BrowserSession.make({ store, sealed })
     const browsers = BrowserBinding.make(settings, sealed)
 
     /** Ends at Okta what could not be kept here, as far as Okta can be reached. */
@@ -71,7 +75,7 @@ export const routes: Layer.Layer<
 
     /** Our own code for Okta's. */
     const redeem = Effect.fnUntraced(function*(
-      { codeVerifier, nonce, request }: Flow.Flow,
+      { browser, codeVerifier, nonce, request }: Flow.Flow,
       { first }: Parameters.Parameters
     ) {
       const error = first("error")
@@ -86,7 +90,20 @@ export const routes: Layer.Layer<
         codeVerifier: Redacted.make(codeVerifier),
         nonce
       })
-      return yield* Effect.tapError(grants.create(session, request), () => forget(session))
+      yield* checkAge(session, request)
+      const created = grants.create(session, request).pipe(
+        Effect.tap(({ grantId }) => sessions.add(browser, grantId))
+      )
+      return yield* Effect.tapError(created, () => forget(session))
+    })
+
+    /** The person has signed in as lately as the client demands (OpenID Connect Core section 3.1.2.1). */
+    const checkAge = Effect.fnUntraced(function*({ authTime }: OktaSession, { maxAge }: ApprovedRequest) {
+      if (maxAge === undefined) return
+      const now = (yield* Clock.currentTimeMillis) / 1000
+      if (authTime === undefined || now - authTime > maxAge + Duration.toSeconds(settings.clockTolerance)) {
+        return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
+      }
     })
 
     const comeBack = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {

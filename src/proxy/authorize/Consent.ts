@@ -1,22 +1,24 @@
 import { Effect, type Layer, Option, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
-import { createHash, randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
-import { Store } from "../../store/Store.ts"
+import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { hasRedirectUri } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
+import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import * as FormRequest from "../FormRequest.ts"
-import { AuthorizationRefused, fromFailure } from "../OAuthError.ts"
+import { AuthorizationRefused } from "../OAuthError.ts"
 import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
+import { RateLimits, type TooManyRequests } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
-import type { ApprovedRequest } from "./AuthorizationRequest.ts"
-import { answer, sendTo } from "./AuthorizationResponse.ts"
-import { PendingRequest } from "./Authorize.ts"
+import { answer } from "./AuthorizationResponse.ts"
+import { clientAway, PendingRequest } from "./Authorize.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
-import * as Flow from "./Flow.ts"
 import * as Page from "./Page.ts"
+import * as RememberedConsent from "./RememberedConsent.ts"
+import * as SignIn from "./SignIn.ts"
+import { storeAway, tooMany } from "./SignIn.ts"
 
 const decode = Schema.decodeOption(PendingRequest)
 
@@ -40,7 +42,7 @@ const notThisBrowser = Page.problem({
 const denied = new AuthorizationRefused({ code: "access_denied", description: "The person did not allow it." })
 
 /** A form of another site's; a browser says so, and a person who typed the address sends no form (Fetch Metadata). */
-const isForeign = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+export const isForeign = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   !["same-origin", "none", undefined].includes(headers["sec-fetch-site"])
 
 /**
@@ -50,32 +52,31 @@ const isForeign = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient
+  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient | RateLimits
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const sealed = yield* Sealed
     const registry = yield* ClientRegistry
     const okta = yield* OktaClient
-    const flows = Flow.records({ store: yield* Store, sealed })
+    const store = yield* Store
+    const limits = yield* RateLimits
+    const consents = RememberedConsent.make(settings, { sealed, store })
+    const signIn = SignIn.make(settings, { limits, okta, sealed, store })
     const browsers = BrowserBinding.make(settings, sealed)
-
-    /** Sends the person to Okta; only then is something kept. */
-    const signIn = Effect.fnUntraced(function*(request: ApprovedRequest, browser: string) {
-      const [state, nonce, codeVerifier] = [secret(), secret(), secret()]
-      const codeChallenge = createHash("sha256").update(codeVerifier).digest("base64url")
-      const url = yield* okta.authorizationUrl({ state, nonce, codeChallenge })
-      yield* flows.add(state, { request, nonce, codeVerifier, browser }, Flow.lifetime)
-      return sendTo(url, "POST")
-    })
 
     const decide = Effect.fnUntraced(
       function*(
         httpRequest: HttpServerRequest.HttpServerRequest
       ): Effect.fn.Return<
         HttpServerResponse.HttpServerResponse,
-        FormRequest.MalformedRequest | FormRequest.BodyTooLarge
+        | FormRequest.MalformedRequest
+        | FormRequest.BodyTooLarge
+        | StoreUnavailable
+        | DocumentUnavailable
+        | TooManyRequests
       > {
+        yield* limits.request("authorize", httpRequest)
         const form = yield* FormRequest.read(httpRequest)
         const opened = yield* sealed.open("request", form.get("request") ?? "")
         const pending = Option.getOrUndefined(Option.flatMap(opened, decode))
@@ -86,11 +87,8 @@ export const routes: Layer.Layer<
         if (client === undefined || !hasRedirectUri(client, request.redirectUri)) return outOfDate
         switch (form.get("decision")) {
           case "allow":
-            return yield* signIn(request, browser).pipe(
-              Effect.catch((failure) =>
-                Effect.as(Effect.logError(failure.message), answer(request, settings, "POST", fromFailure(failure)))
-              )
-            )
+            yield* consents.remember(request, browser)
+            return yield* signIn(request, browser, "POST")
           case "deny":
             return answer(request, settings, "POST", denied)
           default:
@@ -103,11 +101,11 @@ export const routes: Layer.Layer<
       POST: (request) =>
         Effect.catchTags(decide(request), {
           MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
-          BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))
+          BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error)),
+          TooManyRequests: (error) => Effect.as(Effect.logWarning(error.message), tooMany(error)),
+          StoreUnavailable: (error) => Effect.as(Effect.logError(error.message), storeAway),
+          DocumentUnavailable: (error) => Effect.as(Effect.logWarning(error.message), clientAway)
         })
     })
   })
 )
-
-/** A text that cannot be guessed, fit for `state`, `nonce` and a code verifier. */
-const secret = (): string => randomBytes(32).toString("base64url")

@@ -14,15 +14,33 @@ export interface Consent {
   readonly sealed: string
 }
 
+/** Where a client that is known by a document has it; nobody else can write there. */
+const describedAt = ({ clientId, origin }: Client): string | undefined =>
+  origin === "document" ? new URL(clientId).host : undefined
+
+/**
+ * That a document says little about a client that can only be on the person's own computer: any program there can use it
+ * (Client ID Metadata Document, security considerations on localhost redirect URIs).
+ */
+const borrowed = (client: Client): Html | undefined => {
+  const host = describedAt(client)
+  return host !== undefined && client.metadata.redirect_uris.every(isLoopback)
+    ? html` Any program there can pass itself off as the one that <bdi>${host}</bdi> describes.`
+    : undefined
+}
+
 /** Where the person will be sent, as short as it can be said without hiding anything. */
-const destination = (redirectUri: string): { readonly name: string; readonly note: Html | undefined } => {
+const destination = (
+  redirectUri: string,
+  client: Client
+): { readonly name: string; readonly note: Html | undefined } => {
   const { host, protocol } = new URL(redirectUri)
   if (isLoopback(redirectUri)) {
     return {
       name: host,
-      note:
-        html`<p class="note">This is an application on your own computer, and nobody can tell which one. Allow it only if
-you have just begun to sign in there yourself.</p>`
+      note: html`<p class="note">This is an application on your own computer, and nobody can tell which one.${
+        borrowed(client)
+      } Allow it only if you have just begun to sign in there yourself.</p>`
     }
   }
   return protocol === "https:" ? { name: host, note: undefined } : {
@@ -52,8 +70,9 @@ export const consentPage = (
   { client, request, sealed }: Consent,
   { issuer, resourceName, serverUrl }: ProxySettings
 ): HttpServerResponse.HttpServerResponse => {
-  const { name: host, note } = destination(request.redirectUri)
+  const { name: host, note } = destination(request.redirectUri, client)
   const application = client.metadata.client_name
+  const described = describedAt(client)
   const resource = resourceName ?? request.resource.replace(/^https?:\/\//, "")
   const permissions = request.scopes.length === 0
     ? [html`<li>use ${resource} as you</li>`]
@@ -65,7 +84,9 @@ export const consentPage = (
       application === undefined
         ? html`An application that gives no name`
         : html`An application that calls itself <strong><bdi>${application}</bdi></strong>`
-    } wants to use <strong><bdi>${resource}</bdi></strong> on your behalf.</p>
+    } wants to use <strong><bdi>${resource}</bdi></strong> on your behalf.${
+      described === undefined ? "" : html` It is described at <strong><bdi>${described}</bdi></strong>.`
+    }</p>
 ${note}
 <h2 id="permissions">It will be able to</h2>
 <ul aria-labelledby="permissions">${permissions}</ul>

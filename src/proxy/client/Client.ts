@@ -10,11 +10,17 @@ export interface Client {
   readonly metadata: ClientMetadata
   /** When it was registered, in seconds since 1970. */
   readonly issuedAt?: number
+  /** Whether it is a resource server of ours, which may ask what a token is good for. */
+  readonly mayIntrospect?: boolean
 }
 
 /** Whether a client may have people sent to this URI. */
 export const hasRedirectUri = ({ metadata }: Client, requested: string): boolean =>
   metadata.redirect_uris.some((registered) => matches(registered, requested))
+
+/** Whether a client may have people sent to this URI once they have signed out; without any such URIs, to its others. */
+export const hasLogoutUri = ({ metadata }: Client, requested: string): boolean =>
+  (metadata.post_logout_redirect_uris ?? metadata.redirect_uris).some((registered) => matches(registered, requested))
 
 /** Whether a client has a secret or a key of its own (RFC 6749 section 2.1). */
 export const isConfidential = ({ metadata }: Client): boolean => metadata.token_endpoint_auth_method !== "none"

@@ -4,6 +4,7 @@ import type { StoreUnavailable } from "../../store/Store.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import type { Keeping } from "../SealedRecords.ts"
 import type { Client } from "./Client.ts"
+import type { ClientMetadata } from "./ClientMetadata.ts"
 
 /** The only kind of assertion that is understood (RFC 7523 section 2.2). */
 export const type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -42,7 +43,8 @@ export const verifier = (
   })
 
   return Effect.fnUntraced(function*(
-    { clientId, metadata: { jwks } }: Client,
+    { clientId }: Client,
+    jwks: ClientMetadata["jwks"],
     assertion: string
   ): Effect.fn.Return<string | undefined, StoreUnavailable> {
     if (jwks === undefined || assertion.length > longest) return "its assertion cannot be checked"

@@ -9,7 +9,7 @@ import { Sealed } from "../Sealed.ts"
 import type { Client } from "./Client.ts"
 import * as ClientAssertion from "./ClientAssertion.ts"
 import { ClientRegistry } from "./ClientRegistry.ts"
-import { Registration } from "./Registration.ts"
+import type { DocumentUnavailable } from "./DocumentFetch.ts"
 
 /** Nobody knows this client, or it did not prove that it is the one (RFC 6749 section 5.2). */
 export class InvalidClient extends Schema.TaggedError<InvalidClient>()("InvalidClient", {
@@ -45,18 +45,17 @@ export class ClientAuthentication extends Context.Service<ClientAuthentication, 
   readonly authenticate: (
     request: Pick<HttpServerRequest.HttpServerRequest, "headers" | "source">,
     form: Form
-  ) => Effect.Effect<Client, MalformedRequest | InvalidClient | StoreUnavailable>
+  ) => Effect.Effect<Client, MalformedRequest | InvalidClient | StoreUnavailable | DocumentUnavailable>
 }>()("effect-okta/proxy/client/ClientAuthentication") {
   static readonly layer: Layer.Layer<
     ClientAuthentication,
     InvalidConfiguration,
-    OktaConfig | ClientRegistry | Registration | Store | Sealed
+    OktaConfig | ClientRegistry | Store | Sealed
   > = Layer.effect(
     ClientAuthentication,
     Effect.gen(function*() {
       const settings = yield* proxySettings
       const registry = yield* ClientRegistry
-      const registration = yield* Registration
       const verifyAssertion = ClientAssertion.verifier(settings, { store: yield* Store, sealed: yield* Sealed })
 
       return ClientAuthentication.of({
@@ -77,12 +76,12 @@ export class ClientAuthentication extends Context.Service<ClientAuthentication, 
               if (method !== "client_secret_basic" && method !== "client_secret_post") {
                 return yield* refused(`it has no secret, but authenticates by ${method}`)
               }
-              return (yield* registration.hasSecret(client.clientId, credentials.secret))
+              return (yield* registry.hasSecret(client, credentials.secret))
                 ? client
                 : yield* refused("its secret is wrong")
             case "Assertion": {
               if (method !== "private_key_jwt") return yield* refused(`it has no key, but authenticates by ${method}`)
-              const problem = yield* verifyAssertion(client, credentials.assertion)
+              const problem = yield* verifyAssertion(client, yield* registry.keysOf(client), credentials.assertion)
               return problem === undefined ? client : yield* refused(problem)
             }
           }

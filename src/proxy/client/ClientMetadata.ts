@@ -22,14 +22,18 @@ export const ApplicationType = Schema.Literals(["web", "native"])
  * free of contradictions.
  */
 export const ClientMetadata = Schema.Struct({
-  redirect_uris: Schema.NonEmptyArray(Schema.String),
+  redirect_uris: Schema.Array(Schema.String),
+  /** Where people may be sent who have signed out (OpenID Connect RP-Initiated Logout section 3.1). */
+  post_logout_redirect_uris: Schema.optionalKey(Schema.Array(Schema.String)),
   token_endpoint_auth_method: AuthenticationMethod,
   grant_types: Schema.Array(GrantType),
   application_type: ApplicationType,
   client_name: Schema.optionalKey(Schema.String),
   client_uri: Schema.optionalKey(Schema.String),
   /** There with `private_key_jwt` only; public members only. */
-  jwks: Schema.optionalKey(Schema.Struct({ keys: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) }))
+  jwks: Schema.optionalKey(Schema.Struct({ keys: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) })),
+  /** Where the keys are, in place of them; of a client that is described by a document. */
+  jwks_uri: Schema.optionalKey(Schema.String)
 })
 
 /** What is known of a client. */

@@ -1,15 +1,85 @@
-import { Context, Effect, Layer, type Option } from "effect"
+import { Context, Effect, Layer, Option, type Redacted } from "effect"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { proxySettings } from "../ProxySettings.ts"
 import type { Client } from "./Client.ts"
+import type { ClientMetadata } from "./ClientMetadata.ts"
+import * as ConfiguredClients from "./ConfiguredClients.ts"
+import * as DocumentCache from "./DocumentCache.ts"
+import { DocumentFetch, type DocumentUnavailable } from "./DocumentFetch.ts"
+import * as MetadataDocument from "./MetadataDocument.ts"
 import { Registration } from "./Registration.ts"
 
 /** The clients that this server knows, however they became known to it. */
 export class ClientRegistry extends Context.Service<ClientRegistry, {
-  /** The client with this id. */
-  readonly find: (clientId: string) => Effect.Effect<Option.Option<Client>>
+  /** The client with this id: configured, registered, or described by a document at the URL that is its id. */
+  readonly find: (clientId: string) => Effect.Effect<Option.Option<Client>, DocumentUnavailable>
+  /** Whether a secret is the client's; takes as long whether it is or not. */
+  readonly hasSecret: (client: Client, secret: Redacted.Redacted<string>) => Effect.Effect<boolean>
+  /** The public keys of a client that authenticates with one. */
+  readonly keysOf: (client: Client) => Effect.Effect<ClientMetadata["jwks"], DocumentUnavailable>
 }>()("effect-okta/proxy/client/ClientRegistry") {
-  /** Those that have registered. */
-  static readonly layer: Layer.Layer<ClientRegistry, never, Registration> = Layer.effect(
+  static readonly layer: Layer.Layer<
     ClientRegistry,
-    Effect.map(Registration, ({ open }) => ClientRegistry.of({ find: open }))
-  )
+    InvalidConfiguration,
+    OktaConfig | Registration
+  > = Layer.effect(
+    ClientRegistry,
+    Effect.gen(function*() {
+      const settings = yield* proxySettings
+      const { clientMetadataDocuments, clientMetadataHosts, clients, redirectUris } = settings
+      const wrong = ConfiguredClients.problems(clients)
+      if (wrong !== undefined) return yield* wrong
+      const configured = ConfiguredClients.make(clients)
+      const registration = yield* Registration
+      const documents = yield* DocumentCache.make(yield* DocumentFetch)
+      const readDocument = MetadataDocument.documentReader(redirectUris)
+      const readKeys = MetadataDocument.keysReader
+
+      /** A document that is refused is as one that is not there, and the log says why. */
+      const fetch = (url: string) => {
+        const problem = clientMetadataDocuments
+          ? MetadataDocument.problem(url)
+          : "is a URL, and documents are not allowed"
+        if (problem !== undefined) return refused(`a client id ${problem}`)
+        return MetadataDocument.isAllowedHost(new URL(url).hostname, clientMetadataHosts)
+          ? Effect.catchTag(
+            Effect.asSome(documents(url)),
+            "DocumentRefused",
+            ({ message }) => refused(message)
+          )
+          : refused(`the host of ${url} is not among clientMetadataHosts`)
+      }
+
+      const described = Effect.fnUntraced(function*(clientId: string) {
+        const document = yield* fetch(clientId)
+        if (Option.isNone(document)) return Option.none<Client>()
+        const client = readDocument(clientId, document.value)
+        return client._tag === "Success"
+          ? Option.some(client.success)
+          : yield* refused(`the document at ${clientId} is not in order: ${client.failure}`)
+      })
+
+      return ClientRegistry.of({
+        find: Effect.fnUntraced(function*(clientId) {
+          const known = configured.find(clientId)
+          if (known !== undefined) return Option.some(known)
+          return MetadataDocument.isDocumentUrl(clientId)
+            ? yield* described(clientId)
+            : yield* registration.open(clientId)
+        }),
+        hasSecret: ({ clientId, origin }, secret) =>
+          origin === "registered"
+            ? registration.hasSecret(clientId, secret)
+            : Effect.sync(() => configured.hasSecret(clientId, secret)),
+        keysOf: Effect.fnUntraced(function*({ metadata: { jwks, jwks_uri } }) {
+          if (jwks_uri === undefined) return jwks
+          return Option.getOrUndefined(Option.flatMap(yield* fetch(jwks_uri), readKeys))
+        })
+      })
+    })
+  ).pipe(Layer.provide(DocumentFetch.layer))
 }
+
+const refused = (reason: string): Effect.Effect<Option.Option<never>> =>
+  Effect.as(Effect.logInfo(`A client is not known: ${reason.replace(/\.$/, "")}.`), Option.none())

@@ -9,12 +9,6 @@ import type { Client } from "./Client.ts"
 import { ClientMetadata } from "./ClientMetadata.ts"
 import { reader, RegistrationError } from "./RegistrationRequest.ts"
 
-/** How clients are registered, beyond the settings. */
-export interface RegistrationOptions {
-  /** How long a registration is good for (365 days). */
-  readonly lifetime?: Duration.Input | undefined
-}
-
 /** What a client is told that has been registered (RFC 7591 section 3.2.1). Times are in seconds since 1970. */
 export interface RegistrationResponse extends ClientMetadata {
   readonly client_id: string
@@ -51,64 +45,57 @@ export class Registration extends Context.Service<Registration, {
   /** Whether this is the secret that was given to the client; takes as long whether it is or not. */
   readonly hasSecret: (clientId: string, secret: Redacted.Redacted<string>) => Effect.Effect<boolean>
 }>()("effect-okta/proxy/client/Registration") {
-  /** Registers clients, with another lifetime than the usual one. */
-  static readonly layerWith = (
-    options: RegistrationOptions = {}
-  ): Layer.Layer<Registration, InvalidConfiguration, OktaConfig | Sealed> =>
-    Layer.effect(
-      Registration,
-      Effect.gen(function*() {
-        const { redirectUris: listed } = yield* proxySettings
-        yield* checkListed(listed)
-        const sealed = yield* Sealed
-        const read = reader(listed)
-        const lifetime = Duration.toSeconds(options.lifetime ?? "365 days")
+  static readonly layer: Layer.Layer<Registration, InvalidConfiguration, OktaConfig | Sealed> = Layer.effect(
+    Registration,
+    Effect.gen(function*() {
+      const { clientLifetime, redirectUris: listed } = yield* proxySettings
+      yield* checkListed(listed)
+      const sealed = yield* Sealed
+      const read = reader(listed)
+      const lifetime = Duration.toSeconds(clientLifetime)
 
-        return Registration.of({
-          register: Effect.fnUntraced(function*(input) {
-            const metadata = yield* Effect.fromResult(read(input))
-            const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-            const expiresAt = Math.floor(issuedAt + lifetime)
-            const record = yield* Effect.orDie(encode({ iat: issuedAt, metadata }))
-            const clientId = yield* sealed.seal("client", record, expiresAt * 1000)
-            if (clientId.length > longestId) return yield* tooLong()
-            const secret = usesSecret(metadata)
-              ? {
-                client_secret: yield* sealed.hash("client-secret", clientId),
-                client_secret_expires_at: expiresAt
-              }
-              : undefined
-            return {
-              client_id: clientId,
-              client_id_issued_at: issuedAt,
-              ...secret,
-              ...metadata,
-              response_types: ["code"] as const
+      return Registration.of({
+        register: Effect.fnUntraced(function*(input) {
+          const metadata = yield* Effect.fromResult(read(input))
+          const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+          const expiresAt = Math.floor(issuedAt + lifetime)
+          const record = yield* Effect.orDie(encode({ iat: issuedAt, metadata }))
+          const clientId = yield* sealed.seal("client", record, expiresAt * 1000)
+          if (clientId.length > longestId) return yield* tooLong()
+          const secret = usesSecret(metadata)
+            ? {
+              client_secret: yield* sealed.hash("client-secret", clientId),
+              client_secret_expires_at: expiresAt
             }
-          }),
-          open: (clientId) =>
-            clientId.length > longestId ? Effect.succeedNone : Effect.map(
-              sealed.open("client", clientId),
-              Option.flatMap((record) =>
-                Option.flatMap(
-                  decode(record),
-                  ({ iat, metadata }) =>
-                    Option.map(stillAllowed(metadata, listed), (metadata): Client => ({
-                      clientId,
-                      origin: "registered",
-                      metadata,
-                      issuedAt: iat
-                    }))
-                )
+            : undefined
+          return {
+            client_id: clientId,
+            client_id_issued_at: issuedAt,
+            ...secret,
+            ...metadata,
+            response_types: ["code"] as const
+          }
+        }),
+        open: (clientId) =>
+          clientId.length > longestId ? Effect.succeedNone : Effect.map(
+            sealed.open("client", clientId),
+            Option.flatMap((record) =>
+              Option.flatMap(
+                decode(record),
+                ({ iat, metadata }) =>
+                  Option.map(stillAllowed(metadata, listed), (metadata): Client => ({
+                    clientId,
+                    origin: "registered",
+                    metadata,
+                    issuedAt: iat
+                  }))
               )
-            ),
-          hasSecret: (clientId, secret) => sealed.confirms("client-secret", clientId, Redacted.value(secret))
-        })
+            )
+          ),
+        hasSecret: (clientId, secret) => sealed.confirms("client-secret", clientId, Redacted.value(secret))
       })
-    )
-
-  /** Registers clients for a year. */
-  static readonly layer: Layer.Layer<Registration, InvalidConfiguration, OktaConfig | Sealed> = Registration.layerWith()
+    })
+  )
 }
 
 const usesSecret = ({ token_endpoint_auth_method: method }: ClientMetadata): boolean =>

@@ -3,15 +3,23 @@ import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
+import { Store } from "../../store/Store.ts"
 import * as StrictJson from "../../token/StrictJson.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import { proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
 import { Registration } from "./Registration.ts"
 
 const headers = { ...readableAnswer, "cache-control": "no-store", pragma: "no-cache" }
 
 const refused = (status: number, error: string, error_description: string) =>
   HttpServerResponse.jsonUnsafe({ error, error_description }, { status, headers })
+
+const away = (status: number, retryAfter: number) =>
+  HttpServerResponse.jsonUnsafe(
+    { error: "temporarily_unavailable", error_description: "Try again later." },
+    { status, headers: { ...headers, "retry-after": String(Math.max(1, Math.ceil(retryAfter / 1000))) } }
+  )
 
 /** The largest metadata that is read. */
 const largest = ByteSize.kibibytes(64)
@@ -24,21 +32,28 @@ const largest = ByteSize.kibibytes(64)
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | Registration
+  HttpRouter.HttpRouter | OktaConfig | RateLimits | Registration | Store
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { register } = yield* Registration
+    const limits = yield* RateLimits
+    const store = yield* Store
     for (const path of pathsOf(settings, "/oauth/register")) {
       yield* answering(router, path, {
         POST: (request) =>
-          request.arrayBuffer.pipe(
-            Effect.provideService(HttpIncomingMessage.MaxBodySize, largest),
+          limits.request("register", request).pipe(
+            // Whoever registers comes back at once to sign in, which needs the store.
+            Effect.andThen(store.get("ready:?")),
+            Effect.andThen(Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, largest)),
             Effect.flatMap((body) => register(StrictJson.parse(Buffer.from(body)))),
             Effect.map((registered) => HttpServerResponse.jsonUnsafe(registered, { status: 201, headers })),
             Effect.catchTags({
               HttpServerError: () =>
                 Effect.succeed(refused(413, "invalid_client_metadata", "The metadata is too large.")),
+              TooManyRequests: ({ message, retryAfter }) =>
+                Effect.as(Effect.logWarning(message), away(429, retryAfter)),
+              StoreUnavailable: ({ message }) => Effect.as(Effect.logError(message), away(503, 5000)),
               RegistrationError: ({ code, message }) => Effect.succeed(refused(400, code, message))
             })
           )

@@ -68,13 +68,15 @@ const keyProblem = (jwks: unknown): string | undefined => {
 }
 
 /** What a client sends: the fields that are understood here. */
-const sent = (listed: ReadonlyArray<string>) =>
-  Schema.Struct({
-    redirect_uris: listOf(
-      Schema.String.annotate({ message: "is not text" }).check(
-        Schema.makeFilter((uri: string) => problem(uri, { listed }))
-      )
-    ).pipe(Schema.annotateKey({ messageMissingKey: "is missing" })),
+const sent = (listed: ReadonlyArray<string>) => {
+  const redirectUris = listOf(
+    Schema.String.annotate({ message: "is not text" }).check(
+      Schema.makeFilter((uri: string) => problem(uri, { listed }))
+    )
+  )
+  return Schema.Struct({
+    redirect_uris: redirectUris.pipe(Schema.annotateKey({ messageMissingKey: "is missing" })),
+    post_logout_redirect_uris: Schema.optionalKey(redirectUris),
     token_endpoint_auth_method: Schema.optionalKey(
       AuthenticationMethod.annotate(supported(AuthenticationMethod.literals))
     ),
@@ -99,6 +101,7 @@ const sent = (listed: ReadonlyArray<string>) =>
     software_id: Schema.optionalKey(text(200)),
     software_version: Schema.optionalKey(text(200))
   })
+}
 
 type Sent = ReturnType<typeof sent>["Type"]
 
@@ -124,21 +127,30 @@ const problemsOf = (error: Schema.SchemaError): ReadonlyArray<Problem> =>
   }))
 
 /** What no field gets wrong by itself. */
-const contradiction = (request: Sent, redirectUris: ReadonlyArray<string>): Problem | undefined => {
+const contradiction = (
+  request: Sent,
+  redirectUris: ReadonlyArray<string>,
+  { fetchesKeys }: ReadingOptions
+): Problem | undefined => {
   if (request.application_type === "web" && !redirectUris.every(isWeb)) {
     return { field: "redirect_uris", problem: "holds a URI that only the application_type native may have" }
   }
   if (request.jwks !== undefined && request.jwks_uri !== undefined) {
     return { field: "jwks_uri", problem: "is given beside jwks" }
   }
-  if (request.token_endpoint_auth_method === "private_key_jwt" && request.jwks === undefined) {
+  if (request.token_endpoint_auth_method !== "private_key_jwt" || request.jwks !== undefined) return undefined
+  if (!fetchesKeys) {
     return { field: "jwks", problem: "is missing, which private_key_jwt needs. Keys are not fetched from a jwks_uri" }
   }
+  if (request.jwks_uri === undefined) return { field: "jwks", problem: "is missing, and so is jwks_uri" }
   return undefined
 }
 
+const definedUri = ({ jwks_uri }: Sent): Pick<ClientMetadata, "jwks_uri"> | undefined =>
+  jwks_uri === undefined ? undefined : { jwks_uri }
+
 /** The public members of a client's keys. */
-const publicKeys = (jwks: unknown): Pick<ClientMetadata, "jwks"> | undefined =>
+export const publicKeys = (jwks: unknown): Pick<ClientMetadata, "jwks"> | undefined =>
   Result.match(readKeySet(jwks), {
     onFailure: () => undefined,
     onSuccess: ({ keys }) => ({
@@ -152,6 +164,14 @@ const publicKeys = (jwks: unknown): Pick<ClientMetadata, "jwks"> | undefined =>
     })
   })
 
+/** How metadata is read that comes by another way. */
+export interface ReadingOptions {
+  /** How a client authenticates that does not say. */
+  readonly defaultMethod: AuthenticationMethod
+  /** Whether keys may be fetched from a `jwks_uri`. */
+  readonly fetchesKeys: boolean
+}
+
 /**
  * Reads the metadata that clients send to be registered, and fills in what they leave out (RFC 7591 section 2). `listed`
  * holds the redirect URIs that the owner of this server has allowed besides.
@@ -159,38 +179,43 @@ const publicKeys = (jwks: unknown): Pick<ClientMetadata, "jwks"> | undefined =>
  * **Details**
  *
  * A `software_statement` is ignored, as is every field that is not understood here (RFC 7591 section 2 and 3.1.1). Nothing
- * that a field points to is fetched. A client that does not say where it runs is taken for a native application when one
+ * that a field points to is fetched. A client that does not name its grants is given both, since this server has no other use
+ * for it than to call for longer than an hour. A client that does not say where it runs is taken for a native application when one
  * of its redirect URIs is one.
  */
 export const reader = (
-  listed: ReadonlyArray<string>
+  listed: ReadonlyArray<string>,
+  options: ReadingOptions = { defaultMethod: "client_secret_basic", fetchesKeys: false }
 ): (input: unknown) => Result.Result<ClientMetadata, RegistrationError> => {
   const decode = Schema.decodeUnknownResult(sent(listed), { errors: "all" })
   return (input) => {
     if (!Predicate.isObject(input)) {
       return Result.fail(refusal([{ field: "The client metadata", problem: "is not a JSON object" }]))
     }
-    const long = ["redirect_uris", "grant_types", "response_types", "contacts"].filter((field) => isLong(input[field]))
+    const long = ["redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "contacts"].filter((
+      field
+    ) => isLong(input[field]))
     if (long.length > 0) {
       return Result.fail(refusal(long.map((field) => ({ field, problem: "has more than 10 entries" }))))
     }
     const decoded = decode(input)
     if (Result.isFailure(decoded)) return Result.fail(refusal(problemsOf(decoded.failure)))
     const request = decoded.success
-    const { client_name, client_uri, jwks, redirect_uris } = request
-    const wrong = contradiction(request, redirect_uris)
+    const { client_name, client_uri, jwks, post_logout_redirect_uris, redirect_uris } = request
+    const wrong = contradiction(request, redirect_uris, options)
     if (wrong !== undefined || !Array.isReadonlyArrayNonEmpty(redirect_uris)) {
       return Result.fail(refusal(wrong === undefined ? [] : [wrong]))
     }
-    const method = request.token_endpoint_auth_method ?? "client_secret_basic"
+    const method = request.token_endpoint_auth_method ?? options.defaultMethod
     return Result.succeed({
       redirect_uris,
+      ...(post_logout_redirect_uris === undefined ? undefined : { post_logout_redirect_uris }),
       token_endpoint_auth_method: method,
-      grant_types: request.grant_types ?? ["authorization_code"],
+      grant_types: request.grant_types ?? ["authorization_code", "refresh_token"],
       application_type: request.application_type ?? (redirect_uris.every(isWeb) ? "web" : "native"),
       ...(client_name === undefined ? undefined : { client_name }),
       ...(client_uri === undefined ? undefined : { client_uri }),
-      ...(method === "private_key_jwt" ? publicKeys(jwks) : undefined)
+      ...(method !== "private_key_jwt" ? undefined : jwks === undefined ? definedUri(request) : publicKeys(jwks))
     })
   }
 }

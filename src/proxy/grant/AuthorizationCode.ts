@@ -36,7 +36,12 @@ const remembered = Duration.days(1)
 /** Codes are of this form; what is not need not be looked up. */
 const form = /^[\w-]{43}$/
 
-const Used = Schema.fromJsonString(Schema.Struct({ grantId: Schema.String, clientId: Schema.String }))
+const Used = Schema.fromJsonString(Schema.Struct({
+  /** The name under which the code was found. */
+  key: Schema.String,
+  grantId: Schema.String,
+  clientId: Schema.String
+}))
 const encodeUsed = Schema.encodeEffect(Used)
 const decodeUsed = Schema.decodeOption(Used)
 
@@ -89,17 +94,20 @@ export const make = (keeping: {
   const markerOf = (codeKey: string) => `used:${codeKey}`
 
   const use = Effect.fnUntraced(function*(key: string, { clientId, grantId }: AuthorizationCode) {
-    const marker = yield* sealed.seal("code", yield* Effect.orDie(encodeUsed({ grantId, clientId })))
+    const marker = yield* sealed.seal("code", yield* Effect.orDie(encodeUsed({ key, grantId, clientId })))
     return yield* store.putIfAbsent(markerOf(key), marker, remembered)
   })
 
   /** The grant whose code was used before its own time was over. */
   const usedBefore = Effect.fnUntraced(function*(code: string, clientId: string) {
     for (const hash of yield* sealed.hashes("store-key", code)) {
-      const marker = yield* store.get(markerOf(`code:${hash}`))
+      const key = `code:${hash}`
+      const marker = yield* store.get(markerOf(key))
       if (Option.isNone(marker)) continue
-      const used = Option.flatMap(yield* sealed.open("code", marker.value), decodeUsed)
+      const opened = Option.flatMap(yield* sealed.open("code", marker.value), decodeUsed)
+      const used = Option.filter(opened, (used) => used.key === key)
       if (Option.isSome(used)) return Option.filter(used, (used) => used.clientId === clientId)
+      yield* SealedRecords.warnOfForeign("used")
     }
     return Option.none()
   })

@@ -1,9 +1,12 @@
 import { Clock, Context, Duration, Effect, Layer, Option, type Redacted } from "effect"
 import { randomBytes } from "node:crypto"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import type { ApprovedRequest } from "../authorize/AuthorizationRequest.ts"
 import { type Client, mayRefresh } from "../client/Client.ts"
 import { OktaClient, type OktaSession, type OktaUnavailable } from "../OktaClient.ts"
+import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
 import * as AuthorizationCode from "./AuthorizationCode.ts"
 import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
@@ -37,7 +40,7 @@ export class Grants extends Context.Service<Grants, {
   readonly create: (
     session: OktaSession,
     request: ApprovedRequest
-  ) => Effect.Effect<{ readonly code: string }, StoreUnavailable>
+  ) => Effect.Effect<{ readonly code: string; readonly grantId: string }, StoreUnavailable>
   /** Tokens for a code, once (RFC 6749 section 4.1.3). */
   readonly redeem: (
     client: Client,
@@ -57,19 +60,45 @@ export class Grants extends Context.Service<Grants, {
   /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
   readonly end: (id: string) => Effect.Effect<boolean, StoreUnavailable>
 }>()("effect-okta/proxy/grant/Grants") {
-  static readonly layer: Layer.Layer<Grants, never, Store | Sealed | OktaClient | TokenIssuer> = Layer.effect(
+  static readonly layer: Layer.Layer<
+    Grants,
+    InvalidConfiguration,
+    OktaConfig | Store | Sealed | OktaClient | TokenIssuer
+  > = Layer.effect(
     Grants,
     Effect.gen(function*() {
+      const settings = yield* proxySettings
       const store = yield* Store
       const sealed = yield* Sealed
       const okta = yield* OktaClient
       const issuer = yield* TokenIssuer
-      const records = grantRecords({ sealed, store })
+      const records = grantRecords({ sealed, store }, settings)
       const codes = AuthorizationCode.make({ sealed, store })
       const check = yield* OktaCheck.make({ records, sealed, okta, store })
       const { end, renew } = check
       const rotate = RefreshToken.rotation({ records, sealed }, check)
       const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+
+      /** A token of this server's. */
+      const issueOwn = (grantId: string, grant: Grant, scopes: ReadonlyArray<string>) =>
+        issuer.issue({
+          principal: { ...grant.user, scopes, clientId: grant.clientId, sessionId: grantId },
+          resource: grant.resource,
+          notAfter: validUntil(grant)
+        }).pipe(
+          Effect.map(({ expiresAt, issuedAt, token }) => ({ token, expiresIn: expiresAt - issuedAt })),
+          Effect.mapError(({ message }) => new InvalidGrant({ reason: message }))
+        )
+
+      /** Okta's own token, which Okta issued for this server's audience. */
+      const handOn = Effect.fnUntraced(function*({ okta }: Grant) {
+        const expiresIn = Math.floor(okta.expiresAt - (yield* nowInSeconds))
+        const token = yield* OktaTokens.openToken(sealed, okta.accessToken)
+        if (Option.isNone(token) || expiresIn <= 0) {
+          return yield* new InvalidGrant({ reason: "Okta's access token has ended, and cannot be renewed" })
+        }
+        return { token: token.value, expiresIn }
+      })
 
       const issue = Effect.fnUntraced(function*(
         client: Client,
@@ -77,15 +106,13 @@ export class Grants extends Context.Service<Grants, {
         grant: Grant,
         scopes: ReadonlyArray<string>
       ) {
-        const { expiresAt, issuedAt, token } = yield* issuer.issue({
-          principal: { ...grant.user, scopes, clientId: grant.clientId, sessionId: grantId },
-          resource: grant.resource,
-          notAfter: validUntil(grant)
-        }).pipe(Effect.mapError(({ message }) => new InvalidGrant({ reason: message })))
+        const { expiresIn, token } = settings.passThrough
+          ? yield* handOn(grant)
+          : yield* issueOwn(grantId, grant, scopes)
         const refreshToken = isRenewable(grant) && mayRefresh(client)
           ? yield* RefreshToken.write(sealed, { grantId, generation: grant.generation })
           : undefined
-        return { accessToken: token, expiresIn: expiresAt - issuedAt, refreshToken, scopes }
+        return { accessToken: token, expiresIn, refreshToken, scopes }
       })
 
       /** The grant, which from now on is kept for as long as grants are. */
@@ -118,7 +145,8 @@ export class Grants extends Context.Service<Grants, {
             checkedAt: createdAt,
             okta: yield* OktaTokens.seal(sealed, tokens)
           }, untilRedeemed)
-          return { code: yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource }) }
+          const code = yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource })
+          return { code, grantId }
         }),
         // What has begun to change the store is done to its end, though the client may have gone away.
         redeem: (client, redemption) => Effect.uninterruptible(redeem(client, redemption)),

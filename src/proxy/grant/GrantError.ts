@@ -43,6 +43,15 @@ export class UnsupportedGrantType
   }
 }
 
+/** The client is none of our resource servers, and may not ask what tokens are good for (RFC 7662 section 2). */
+export class IntrospectionNotAllowed
+  extends Schema.TaggedError<IntrospectionNotAllowed>()("IntrospectionNotAllowed", {})
+{
+  override get message() {
+    return "The client asked what a token is good for, but is not configured with mayIntrospect."
+  }
+}
+
 /** The client did not register for this grant (RFC 6749 section 5.2). */
 export class GrantTypeNotAllowed
   extends Schema.TaggedError<GrantTypeNotAllowed>()("GrantTypeNotAllowed", { grantType: Schema.String })

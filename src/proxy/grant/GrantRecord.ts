@@ -1,5 +1,6 @@
-import { Duration, Schema } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import { User } from "../../token/Principal.ts"
+import type { ProxySettings } from "../ProxySettings.ts"
 import * as SealedRecords from "../SealedRecords.ts"
 import { longestLifetime } from "./IssuedToken.ts"
 
@@ -34,9 +35,17 @@ export type Grant = typeof Grant.Type
 /** Grants in the store. */
 export type GrantRecords = SealedRecords.SealedRecords<Grant>
 
-/** Grants in the store, by their ids. */
-export const records = (keeping: SealedRecords.Keeping): GrantRecords =>
-  SealedRecords.make("grant", "grant", Grant, keeping)
+/** Grants in the store, by their ids. Those created before `revokedBefore` are as absent. */
+export const records = (
+  keeping: SealedRecords.Keeping,
+  { revokedBefore = 0 }: Pick<ProxySettings, "revokedBefore">
+): GrantRecords => {
+  const kept = SealedRecords.make("grant", "grant", Grant, keeping)
+  return {
+    ...kept,
+    find: (id) => Effect.map(kept.find(id), Option.filter(({ value }) => value.createdAt >= revokedBefore))
+  }
+}
 
 /** How long a grant lasts without being used. */
 const idle = Duration.days(30)

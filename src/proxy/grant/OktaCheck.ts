@@ -134,7 +134,7 @@ export const make = Effect.fnUntraced(function*(
           yield* end(id)
           return Option.none<Found<Grant>>()
         }),
-        IdTokenRefused: ({ message }) =>
+        OktaTokenRefused: ({ message }) =>
           unclear(`Okta renewed a grant with an ID token that is not acceptable: ${message}`)
       })
     )

@@ -1,54 +1,35 @@
-import { Clock, Effect, type Layer, Option, Predicate, Redacted } from "effect"
+import { Effect, type Layer, Option } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
-import { type JWTHeaderParameters, jwtVerify } from "jose"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { ClientAuthentication } from "../client/ClientAuthentication.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import * as FormRequest from "../FormRequest.ts"
 import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import { Grants } from "./Grant.ts"
-import * as RefreshToken from "./RefreshToken.ts"
+import * as OwnToken from "./OwnToken.ts"
 import { SigningKeys } from "./SigningKeys.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
 
-const make = Effect.fnUntraced(function*({ serverUrl }: ProxySettings) {
+const make = Effect.fnUntraced(function*(settings: ProxySettings) {
   const clients = yield* ClientAuthentication
   const grants = yield* Grants
-  const sealed = yield* Sealed
-  const keys = yield* SigningKeys
-
-  const keyOf = ({ kid }: JWTHeaderParameters) => {
-    const key = kid === undefined ? undefined : keys.peek(kid)?.key
-    return key === undefined ? Promise.reject(new Error("The key is not one of the ring")) : Promise.resolve(key)
-  }
-
-  /** The grant of an access token of ours; which resource it is for does not matter here. */
-  const grantOfAccessToken = Effect.fnUntraced(function*(token: string) {
-    const currentDate = new Date(yield* Clock.currentTimeMillis)
-    const verified = yield* Effect.option(
-      Effect.tryPromise(() => jwtVerify(token, keyOf, { issuer: serverUrl, typ: "at+jwt", currentDate }))
-    )
-    return Option.filter(Option.map(verified, ({ payload }) => payload["sid"]), Predicate.isString)
-  })
-
-  const grantOf = Effect.fnUntraced(function*(token: string) {
-    const refreshToken = yield* RefreshToken.read(sealed, Redacted.make(token))
-    return Option.isSome(refreshToken)
-      ? Option.some(refreshToken.value.grantId)
-      : yield* grantOfAccessToken(token)
-  })
+  const limits = yield* RateLimits
+  const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
 
   return Effect.fnUntraced(
     function*(request: HttpServerRequest.HttpServerRequest) {
+      yield* limits.request("token", request)
       const form = yield* FormRequest.read(request)
       const token = yield* form.require("token")
       const client = yield* clients.authenticate(request, form)
-      const grantId = yield* grantOf(token)
-      if (Option.isSome(grantId)) {
-        const grant = yield* grants.get(grantId.value)
-        if (Option.isSome(grant) && grant.value.clientId === client.clientId) yield* grants.end(grantId.value)
+      const own = yield* read(token)
+      if (Option.isSome(own)) {
+        const { grantId } = own.value
+        const grant = yield* grants.get(grantId)
+        if (Option.isSome(grant) && grant.value.clientId === client.clientId) yield* grants.end(grantId)
       }
       return HttpServerResponse.empty({ status: 200, headers: TokenAnswer.headers })
     },
@@ -68,7 +49,7 @@ const make = Effect.fnUntraced(function*({ serverUrl }: ProxySettings) {
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | Sealed | SigningKeys
+  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits | Sealed | SigningKeys
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings

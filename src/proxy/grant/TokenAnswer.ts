@@ -3,10 +3,13 @@ import { HttpServerResponse } from "effect/http"
 import { readableAnswer } from "../../resource/Cors.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { InvalidClient } from "../client/ClientAuthentication.ts"
+import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
 import type { OktaUnavailable } from "../OktaClient.ts"
+import type { TooManyRequests } from "../RateLimits.ts"
 import type {
   GrantTypeNotAllowed,
+  IntrospectionNotAllowed,
   InvalidGrant,
   InvalidTarget,
   ScopesNotGranted,
@@ -18,11 +21,14 @@ export type TokenRefusal =
   | MalformedRequest
   | BodyTooLarge
   | InvalidClient
+  | DocumentUnavailable
   | UnsupportedGrantType
   | GrantTypeNotAllowed
+  | IntrospectionNotAllowed
   | InvalidGrant
   | InvalidTarget
   | ScopesNotGranted
+  | TooManyRequests
   | StoreUnavailable
   | OktaUnavailable
 
@@ -65,16 +71,21 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
       return refused(400, "unsupported_grant_type", "Use authorization_code or refresh_token.")
     case "GrantTypeNotAllowed":
       return refused(400, "unauthorized_client", "The client is not registered for this grant type.")
+    case "IntrospectionNotAllowed":
+      return refused(403, "unauthorized_client", "The client may not ask what tokens are good for.")
     case "InvalidGrant":
       return refused(400, "invalid_grant", "The code or refresh token is not good, or no longer.")
     case "InvalidTarget":
       return refused(400, "invalid_target", "The resource is not the one that was granted.")
     case "ScopesNotGranted":
       return refused(400, "invalid_scope", "The scope is more than was granted.")
+    case "DocumentUnavailable":
     case "StoreUnavailable":
       return unavailable(undefined)
     case "OktaUnavailable":
       return unavailable(error.retryAfter)
+    case "TooManyRequests":
+      return unavailable(error.retryAfter, 429)
   }
 }
 
@@ -85,7 +96,7 @@ export const refuse = (error: TokenRefusal): Effect.Effect<HttpServerResponse.Ht
   return Effect.as(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag }), answer)
 }
 
-const unavailable = (retryAfter: number | undefined) =>
-  refused(503, "temporarily_unavailable", "Try again; nothing was lost.", {
+const unavailable = (retryAfter: number | undefined, status = 503) =>
+  refused(status, "temporarily_unavailable", "Try again; nothing was lost.", {
     "retry-after": String(Math.max(1, Math.ceil((retryAfter ?? defaultRetryAfter * 1000) / 1000)))
   })

@@ -7,6 +7,7 @@ import { ClientAuthentication } from "../client/ClientAuthentication.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import * as FormRequest from "../FormRequest.ts"
 import { proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
 import { Grants, type Tokens } from "./Grant.ts"
 import { GrantTypeNotAllowed, UnsupportedGrantType } from "./GrantError.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
@@ -24,6 +25,7 @@ const granted = ({ accessToken, expiresIn, refreshToken, scopes }: Tokens) =>
 const make = Effect.gen(function*() {
   const clients = yield* ClientAuthentication
   const grants = yield* Grants
+  const limits = yield* RateLimits
 
   const redeem = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
     return yield* grants.redeem(client, {
@@ -45,11 +47,13 @@ const make = Effect.gen(function*() {
 
   return Effect.fnUntraced(
     function*(request: HttpServerRequest.HttpServerRequest) {
+      yield* limits.request("token", request)
       const form = yield* FormRequest.read(request)
       const grantType = yield* form.require("grant_type")
       const grant = grantType === "authorization_code" ? redeem : grantType === "refresh_token" ? refresh : undefined
       if (grant === undefined) return yield* new UnsupportedGrantType({ grantType })
       const client = yield* clients.authenticate(request, form)
+      yield* limits.client("token", client.clientId)
       return granted(yield* grant(client, form))
     },
     Effect.catch(TokenAnswer.refuse)
@@ -64,7 +68,7 @@ const make = Effect.gen(function*() {
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants
+  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings

@@ -20,6 +20,7 @@ import { Grants } from "../../../src/proxy/grant/Grant.ts"
 import { TokenIssuer } from "../../../src/proxy/grant/IssuedToken.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import { OktaClient } from "../../../src/proxy/OktaClient.ts"
+import { RateLimits } from "../../../src/proxy/RateLimits.ts"
 import * as Redaction from "../../../src/proxy/Redaction.ts"
 import { Sealed } from "../../../src/proxy/Sealed.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
@@ -132,6 +133,7 @@ export const make = (options: SceneOptions = {}): Effect.Effect<Scene, never, Sc
       clientId: webClient.clientId,
       clientSecret: Redacted.make(webClient.clientSecret ?? ""),
       encryptionSecret: secret("a"),
+      requestsPerMinute: 1_000_000,
       signingKeys: ring({ ...ec(), kid: "one" }),
       scopesSupported: ["mcp:read", "mcp:write"],
       requiredScopes: ["mcp:read"],
@@ -147,7 +149,7 @@ export const make = (options: SceneOptions = {}): Effect.Effect<Scene, never, Sc
       Layer.provideMerge(OktaHttp.layer),
       Layer.provideMerge(Signature.layer),
       Layer.provideMerge(ClientRegistry.layer),
-      Layer.provideMerge(Registration.layer),
+      Layer.provideMerge(Layer.merge(Registration.layer, RateLimits.layer)),
       Layer.provideMerge(Sealed.layer),
       Layer.provideMerge(Layer.mergeAll(config, store, FetchHttpClient.layer, trace))
     )

@@ -50,3 +50,12 @@ describe("a person signs in for a client", () => {
       }))
   }
 })
+
+it.effect("a client that sends no state gets none back", () =>
+  Effect.gen(function*() {
+    const scene = yield* Scene.make()
+    const browser = scene.browser()
+    const { location } = yield* scene.allow(browser, { state: undefined })
+    const answer = yield* browser.ask(yield* scene.signIn(location))
+    assert.sameMembers([...answer.location.searchParams.keys()], ["tenant", "code", "iss"], answer.body)
+  }))

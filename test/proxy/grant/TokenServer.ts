@@ -16,6 +16,7 @@ import * as Revocation from "../../../src/proxy/grant/Revocation.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import * as TokenEndpoint from "../../../src/proxy/grant/TokenEndpoint.ts"
 import { OktaClient, OktaRefused, type OktaSession, OktaUnavailable } from "../../../src/proxy/OktaClient.ts"
+import { RateLimits } from "../../../src/proxy/RateLimits.ts"
 import { Sealed } from "../../../src/proxy/Sealed.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
@@ -194,11 +195,13 @@ export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOt
     const services = yield* Layer.build(
       ClientAuthentication.layer.pipe(
         Layer.provideMerge(Layer.mergeAll(Grants.layer, ClientRegistry.layer)),
-        Layer.provideMerge(Layer.mergeAll(TokenIssuer.layer, Registration.layer)),
+        Layer.provideMerge(Layer.mergeAll(TokenIssuer.layer, Registration.layer, RateLimits.layer)),
         Layer.provideMerge(Layer.mergeAll(SigningKeys.layer, Sealed.layer)),
         Layer.provideMerge(Layer.succeed(Store, service)),
         Layer.provideMerge(Layer.succeed(OktaClient, okta.service)),
-        Layer.provideMerge(configLayer({ signingKeys, protectedPaths: ["/mcp"], ...settings, ...more })),
+        Layer.provideMerge(
+          configLayer({ signingKeys, requestsPerMinute: 1_000_000, protectedPaths: ["/mcp"], ...settings, ...more })
+        ),
         Layer.provideMerge(log)
       )
     )

@@ -1,0 +1,121 @@
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import type { HttpServerRequest } from "effect/http"
+import { RateLimiter } from "effect/persistence"
+import { isIPv6 } from "node:net"
+import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../config/OktaConfig.ts"
+import { StoreUnavailable } from "../store/Store.ts"
+import { lifetime as pendingFor } from "./authorize/Flow.ts"
+import { proxySettings } from "./ProxySettings.ts"
+import { Sealed } from "./Sealed.ts"
+
+/** Too many have asked for the same thing (RFC 6585 section 4). */
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
+  /** Of whom, or of what, there were too many. */
+  what: Schema.String,
+  /** When to try again, in milliseconds. */
+  retryAfter: Schema.Number
+}) {
+  override get message() {
+    return `There are too many ${this.what}. If that is meant to be, raise requestsPerMinute or maxPendingSignIns; behind ` +
+      "reverse proxies set trustedProxies."
+  }
+}
+
+/** Where requests are counted, each by itself. */
+export type Endpoint = "authorize" | "token" | "register"
+
+/**
+ * How much of the world comes in at one time.
+ *
+ * **Details**
+ *
+ * Addresses and clients are counted in a fixed number of places, by a keyed hash, so that whoever has many of them fills no memory; an
+ * IPv6 address counts with its whole network (/64).
+ */
+export class RateLimits extends Context.Service<RateLimits, {
+  /** Counts a request by where it comes from. */
+  readonly request: (
+    endpoint: Endpoint,
+    request: HttpServerRequest.HttpServerRequest
+  ) => Effect.Effect<void, TooManyRequests | StoreUnavailable>
+  /** Counts a request of a client's. */
+  readonly client: (endpoint: Endpoint, clientId: string) => Effect.Effect<void, TooManyRequests | StoreUnavailable>
+  /** Counts a person who is sent to Okta. */
+  readonly signIn: Effect.Effect<void, TooManyRequests | StoreUnavailable>
+}>()("effect-okta/proxy/RateLimits") {
+  static readonly layer: Layer.Layer<RateLimits, InvalidConfiguration, OktaConfig | Sealed> = Layer.effect(
+    RateLimits,
+    Effect.gen(function*() {
+      const { maxPendingSignIns, requestsPerMinute, trustedProxies } = yield* proxySettings
+      const sealed = yield* Sealed
+      const limiter = yield* RateLimiter.RateLimiter
+      let warned = trustedProxies > 0
+
+      const count = (key: string, what: string, limit: number, window: Duration.Duration) =>
+        limiter.consume({ key, limit, window, algorithm: "fixed-window", onExceeded: "fail" }).pipe(
+          Effect.asVoid,
+          Effect.mapError(({ reason }) =>
+            reason._tag === "RateLimitExceeded"
+              ? new TooManyRequests({ what, retryAfter: Duration.toMillis(reason.retryAfter) })
+              : new StoreUnavailable({ operation: "count", reason: reason.message })
+          )
+        )
+
+      /** One of 16,384 places. */
+      const placeOf = (text: string) =>
+        Effect.map(
+          sealed.hash("store-key", `limit/${text}`),
+          (hash) => Buffer.from(hash, "base64url").readUInt16BE() & 0x3fff
+        )
+
+      const countIn = Effect.fnUntraced(function*(kind: string, text: string, what: string) {
+        const key = `limit:${kind}:${yield* placeOf(`${kind}/${text}`)}`
+        yield* count(key, what, requestsPerMinute, Duration.minutes(1))
+      })
+
+      const warnOfProxy = Effect.suspend(() => {
+        if (warned) return Effect.void
+        warned = true
+        return Effect.logWarning(
+          "Requests come through a reverse proxy (X-Forwarded-For), but trustedProxies is 0: all people behind it are " +
+            "counted and limited as one. Set trustedProxies to the number of reverse proxies in front of this server."
+        )
+      })
+
+      return RateLimits.of({
+        request: Effect.fnUntraced(function*(endpoint, request) {
+          const forwarded = request.headers["x-forwarded-for"]
+          if (forwarded !== undefined) yield* warnOfProxy
+          const address = addressOf(request, forwarded, trustedProxies)
+          yield* countIn(`${endpoint}/address`, address, "requests from one address")
+        }),
+        client: (endpoint, clientId) => countIn(`${endpoint}/client`, clientId, "requests of one client"),
+        signIn: count("limit:sign-ins", "people on their way through Okta", maxPendingSignIns, pendingFor)
+      })
+    })
+  ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+}
+
+/** Who calls: the other end of the connection, or what the outermost of the trusted proxies says that it was. */
+const addressOf = (
+  { remoteAddress }: HttpServerRequest.HttpServerRequest,
+  forwarded: string | undefined,
+  trustedProxies: number
+): string => {
+  const told = trustedProxies === 0 ? undefined : forwarded?.split(",").at(-trustedProxies)?.trim()
+  const address = told ?? Option.getOrElse(remoteAddress, () => "unknown")
+  return isIPv6(address) ? networkOf(address) : address
+}
+
+/** The first 64 bits of an IPv6 address, which one subscriber has for itself; an IPv4 address within one stays whole. */
+const networkOf = (address: string): string => {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "")
+  if (!isIPv6(plain)) return plain
+  const [before = "", after] = (plain.split("%")[0] ?? "").toLowerCase().split("::")
+  const head = before.split(":").filter(Boolean)
+  const tail = (after ?? "").split(":").filter(Boolean)
+  const zeros = after === undefined ? 0 : Math.max(0, 8 - head.length - tail.length)
+  return [...head, ...Array.from({ length: zeros }, () => "0"), ...tail].slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, "")).join(":")
+}

@@ -1,0 +1,214 @@
+import { Clock, Duration, Effect, type Layer, Option, Schema } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { Store } from "../../store/Store.ts"
+import { type Client, hasLogoutUri } from "../client/Client.ts"
+import { ClientRegistry } from "../client/ClientRegistry.ts"
+import * as FormRequest from "../FormRequest.ts"
+import { Grants } from "../grant/Grant.ts"
+import * as OktaTokens from "../grant/OktaTokens.ts"
+import { OktaClient } from "../OktaClient.ts"
+import { proxySettings } from "../ProxySettings.ts"
+import { Sealed } from "../Sealed.ts"
+import { sendTo } from "./AuthorizationResponse.ts"
+import { clientAway } from "./Authorize.ts"
+import * as BrowserBinding from "./BrowserBinding.ts"
+import * as BrowserSession from "./BrowserSession.ts"
+import { isForeign } from "./Consent.ts"
+import { html } from "./Html.ts"
+import * as Page from "./Page.ts"
+import * as Parameters from "./Parameters.ts"
+import { storeAway } from "./SignIn.ts"
+
+/** Where a person goes after having signed out. */
+const Return = Schema.Struct({ uri: Schema.String, state: Schema.optional(Schema.String) })
+
+/** A sign-out on its way: through the page that asks, and then through Okta. */
+const Pending = Schema.fromJsonString(Schema.Struct({
+  step: Schema.Literals(["asked", "sent"]),
+  /** The mark of the browser. */
+  browser: Schema.String,
+  back: Schema.optional(Return)
+}))
+
+const encode = Schema.encodeEffect(Pending)
+const decode = Schema.decodeOption(Pending)
+
+const lifetime = Duration.minutes(10)
+
+/** The longest `state`, in characters, as with authorization requests. */
+const longestState = 2048
+
+const refused = (detail: string): HttpServerResponse.HttpServerResponse =>
+  Page.problem({
+    status: 400,
+    title: "This sign-out cannot begin",
+    words: "The application sent you here with a request that is not in order. You are still signed in.",
+    code: "invalid_request",
+    detail
+  })
+
+const outOfDate = Page.problem({
+  status: 400,
+  title: "This page is out of date",
+  words: "You were asked more than 10 minutes ago, or in another browser. Nothing has changed.",
+  code: "invalid_request"
+})
+
+const signedOut = Page.page(
+  "You are signed out",
+  html`<h1 class="plain">You are signed out</h1>
+<p>The applications that you signed in to in this browser cannot act for you any more. You can close this page.</p>`
+)
+
+/** The page that asks, so that no link can sign anybody out. */
+const question = (action: string, sealed: string) =>
+  Page.page(
+    "Sign out?",
+    html`<h1 class="plain">Sign out?</h1>
+<p>The applications that you signed in to in this browser will not be able to act for you any more, and you are signed out of
+Okta.</p>
+<form method="post" action="${action}">
+<input type="hidden" name="request" value="${sealed}">
+<button class="main" type="submit">Sign out</button>
+</form>`
+  )
+
+/** Where a client wants people to be sent, proven to be one of its own (OpenID Connect RP-Initiated Logout section 3). */
+const backTo = (
+  client: Client | undefined,
+  { all, first }: Parameters.Parameters
+): typeof Return.Type | undefined | string => {
+  if (["client_id", "post_logout_redirect_uri", "state"].some((name) => all(name).length > 1)) {
+    return "A parameter is there more than once."
+  }
+  const uri = first("post_logout_redirect_uri")
+  const state = first("state")
+  if (uri === undefined) return undefined
+  if (client === undefined) return "The client_id is missing, or not known here."
+  if (!hasLogoutUri(client, uri)) return "The post_logout_redirect_uri is not one that the application has registered."
+  return (state ?? "").length > longestState ? "The parameter state is too long." : { uri, state }
+}
+
+/**
+ * `/oauth/logout`: ends what was granted in this browser, and goes on to where the person signs out of Okta, and from there back to
+ * the client.
+ *
+ * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient | Grants
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    const { serverUrl } = settings
+    const sealed = yield* Sealed
+    const registry = yield* ClientRegistry
+    const okta = yield* OktaClient
+    const grants = yield* Grants
+    const browsers = BrowserBinding.make(settings, sealed)
+    const sessions = BrowserSession.make({ store: yield* Store, sealed })
+
+    const seal = Effect.fnUntraced(function*(pending: typeof Pending.Type) {
+      const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(lifetime)
+      return yield* sealed.seal("logout", yield* Effect.orDie(encode(pending)), expiresAt)
+    })
+
+    /** What was sealed for a step, in the browser that it was sealed for. */
+    const open = Effect.fnUntraced(function*(
+      text: string | undefined,
+      step: "asked" | "sent",
+      request: HttpServerRequest.HttpServerRequest
+    ) {
+      const pending = Option.flatMap(yield* sealed.open("logout", text ?? ""), decode)
+      return Option.isSome(pending) && pending.value.step === step &&
+          (step === "sent" || (yield* browsers.isMarked(request, pending.value.browser)))
+        ? pending.value
+        : undefined
+    })
+
+    const ask = Effect.fnUntraced(
+      function*(request: HttpServerRequest.HttpServerRequest, parameters: Parameters.Parameters) {
+        const clientId = parameters.first("client_id")
+        const client = clientId === undefined ? Option.none() : yield* registry.find(clientId)
+        const back = backTo(Option.getOrUndefined(client), parameters)
+        if (typeof back === "string") return refused(back)
+        const browser = yield* browsers.get(request)
+        const text = yield* seal({ step: "asked", browser: yield* browsers.mark(browser.id), back })
+        return browser.remember(question(`${serverUrl}/oauth/logout`, text))
+      },
+      Effect.catchTag("DocumentUnavailable", (error) => Effect.as(Effect.logWarning(error.message), clientAway))
+    )
+
+    /** Okta's ID token of a grant, by which Okta knows who is to be signed out. */
+    const idTokenOf = Effect.fnUntraced(function*(grantId: string) {
+      const grant = yield* grants.get(grantId)
+      return Option.isNone(grant) ? Option.none() : yield* OktaTokens.openToken(sealed, grant.value.okta.idToken)
+    })
+
+    const onward = (back: typeof Return.Type | undefined) =>
+      back === undefined ? signedOut : sendTo(withState(back), "POST")
+
+    /** The browser is not known any more. */
+    const forgotten = HttpServerResponse.expireCookieUnsafe(
+      BrowserBinding.cookieName(settings),
+      BrowserBinding.cookieOptions(settings)
+    )
+
+    const signOut = Effect.fnUntraced(function*(
+      request: HttpServerRequest.HttpServerRequest,
+      form: FormRequest.Form
+    ) {
+      const pending = yield* open(form.get("request"), "asked", request)
+      return pending === undefined || isForeign(request) ? outOfDate : forgotten(yield* leave(pending))
+    })
+
+    const leave = Effect.fnUntraced(
+      function*({ back, browser }: typeof Pending.Type) {
+        const ids = yield* sessions.end(browser)
+        const idTokens = yield* Effect.forEach(ids, idTokenOf)
+        yield* Effect.forEach(ids, grants.end)
+        const idTokenHint = Option.getOrUndefined(Option.firstSomeOf(idTokens.toReversed()))
+        if (idTokenHint === undefined) return onward(back)
+        const url = yield* okta.endSessionUrl({
+          idTokenHint,
+          ...(back === undefined ? undefined : {
+            postLogoutRedirectUri: `${serverUrl}/oauth/logout/done`,
+            state: yield* seal({ step: "sent", browser, back })
+          })
+        }).pipe(
+          Effect.catchTag("OktaUnavailable", (error) => Effect.as(Effect.logWarning(error.message), Option.none()))
+        )
+        return Option.match(url, { onNone: () => onward(back), onSome: (url) => sendTo(url, "POST") })
+      },
+      Effect.catchTag("StoreUnavailable", (error) => Effect.as(Effect.logError(error.message), storeAway))
+    )
+
+    const get = (request: HttpServerRequest.HttpServerRequest) => ask(request, Parameters.fromQuery(request))
+    yield* Page.serve(router, settings, "/oauth/logout", {
+      GET: get,
+      HEAD: get,
+      POST: (request) =>
+        FormRequest.read(request).pipe(
+          Effect.flatMap((form) => signOut(request, form)),
+          Effect.catchTags({
+            MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
+            BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))
+          })
+        )
+    })
+    yield* Page.serve(router, settings, "/oauth/logout/done", {
+      GET: (request) =>
+        Effect.map(
+          open(Parameters.fromQuery(request).first("state"), "sent", request),
+          (pending) => pending?.back === undefined ? signedOut : sendTo(withState(pending.back), "GET")
+        )
+    })
+  })
+)
+
+const withState = ({ state, uri }: typeof Return.Type): string =>
+  state === undefined ? uri : `${uri}${uri.includes("?") ? "&" : "?"}${new URLSearchParams({ state }).toString()}`

@@ -1,0 +1,85 @@
+import { Effect, type Layer, Option } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { ClientAuthentication } from "../client/ClientAuthentication.ts"
+import { answering, pathsOf } from "../Endpoint.ts"
+import * as FormRequest from "../FormRequest.ts"
+import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
+import { Sealed } from "../Sealed.ts"
+import { Grants } from "./Grant.ts"
+import { IntrospectionNotAllowed } from "./GrantError.ts"
+import type { Grant } from "./GrantRecord.ts"
+import * as OwnToken from "./OwnToken.ts"
+import * as RefreshToken from "./RefreshToken.ts"
+import { SigningKeys } from "./SigningKeys.ts"
+import * as TokenAnswer from "./TokenAnswer.ts"
+
+/** Whether any client may ask; without one there is no such endpoint. */
+export const isOffered = ({ clients }: ProxySettings): boolean => clients.some(({ mayIntrospect }) => mayIntrospect)
+
+/** What is told of a token that is good for something (RFC 7662 section 2.2). */
+const active = (token: OwnToken.OwnToken, { clientId, generation, resource, scopes, user }: Grant, issuer: string) => {
+  if (token._tag === "AccessToken") {
+    const { preferred_username: username, ...claims } = token.claims
+    return { active: true, token_type: "Bearer", username, ...claims }
+  }
+  const standing = RefreshToken.standing(token.generation, generation)
+  return standing === "current" || standing === "predecessor"
+    ? {
+      active: true,
+      scope: scopes.join(" "),
+      client_id: clientId,
+      username: user.username,
+      sub: user.subject,
+      aud: resource,
+      iss: issuer
+    }
+    : inactive
+}
+
+/** What is told of every other text, whatever is wrong with it. */
+const inactive = { active: false } as const
+
+const make = Effect.fnUntraced(function*(settings: ProxySettings) {
+  const clients = yield* ClientAuthentication
+  const grants = yield* Grants
+  const limits = yield* RateLimits
+  const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
+
+  return Effect.fnUntraced(
+    function*(request: HttpServerRequest.HttpServerRequest) {
+      yield* limits.request("token", request)
+      const form = yield* FormRequest.read(request)
+      const text = yield* form.require("token")
+      const client = yield* clients.authenticate(request, form)
+      if (client.mayIntrospect !== true) return yield* new IntrospectionNotAllowed({})
+      const token = yield* read(text)
+      const grant = Option.isNone(token) ? Option.none() : yield* grants.get(token.value.grantId)
+      const answer = Option.isSome(token) && Option.isSome(grant)
+        ? active(token.value, grant.value, settings.serverUrl)
+        : inactive
+      return HttpServerResponse.jsonUnsafe(answer, { headers: TokenAnswer.headers })
+    },
+    Effect.catch(TokenAnswer.refuse)
+  )
+})
+
+/**
+ * Tells resource servers of ours at `/oauth/introspect` what a token is good for: configured clients with `mayIntrospect`.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7662.html#section-2
+ */
+export const routes: Layer.Layer<
+  never,
+  InvalidConfiguration,
+  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits | Sealed | SigningKeys
+> = HttpRouter.use((router) =>
+  Effect.gen(function*() {
+    const settings = yield* proxySettings
+    if (!isOffered(settings)) return
+    const answer = yield* make(settings)
+    for (const path of pathsOf(settings, "/oauth/introspect")) yield* answering(router, path, { POST: answer })
+  })
+)

@@ -1,0 +1,82 @@
+import { assert } from "@effect/vitest"
+import { Cause, Exit, Formatter, Layer, Logger, References, Tracer } from "effect"
+import { HttpMiddleware } from "effect/http"
+import { inspect } from "node:util"
+
+const everything = { depth: 30, maxArrayLength: null, maxStringLength: null }
+
+/** Everything that a log or a tool would show of a value. */
+export const exposed = (value: unknown): string =>
+  [String(value), inspect(value, everything), Formatter.format(value), Formatter.formatJson(value)].join("\n")
+
+export const exposedCause = (cause: Cause.Cause<unknown>): string =>
+  [Cause.pretty(cause), ...Cause.prettyErrors(cause).map(exposed), exposed(cause), exposed(Cause.squash(cause))].join(
+    "\n"
+  )
+
+/** The same, and what only a debugger would show. */
+export const laidBare = (value: unknown): string =>
+  [
+    exposed(value),
+    JSON.stringify(value),
+    inspect(value, { ...everything, showHidden: true, getters: true }),
+    inspect(value, { ...everything, showHidden: true, customInspect: false })
+  ].join("\n")
+
+/** What is said by logs, at every level and in every format, and by spans. */
+export class Watch {
+  readonly lines: Array<string> = []
+  readonly spans: Array<Tracer.NativeSpan> = []
+  readonly layer = Layer.mergeAll(
+    Logger.layer([
+      Logger.make((entry) => void this.lines.push(exposed([entry.message]), exposedCause(entry.cause))),
+      ...[Logger.formatSimple, Logger.formatLogFmt, Logger.formatJson, Logger.map(Logger.formatStructured, exposed)]
+        .map(
+          (format) => Logger.map(format, (line) => void this.lines.push(line))
+        ),
+      Logger.tracerLogger
+    ]),
+    Layer.succeed(
+      Tracer.Tracer,
+      Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          this.spans.push(span)
+          return span
+        }
+      })
+    ),
+    Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true),
+    Layer.succeed(References.MinimumLogLevel, "All")
+  )
+
+  /** Lines and spans as one text. */
+  get text() {
+    const spans = this.spans.map((span) =>
+      [
+        span.name,
+        exposed([...span.attributes]),
+        exposed(span.events),
+        // What a span succeeded with is the answer itself, which no exporter tells.
+        span.status._tag === "Ended" && Exit.isFailure(span.status.exit)
+          ? exposed(span.status) + exposedCause(span.status.exit.cause)
+          : ""
+      ].join("\n")
+    )
+    return [...this.lines, ...spans].join("\n")
+  }
+}
+
+/** No text holds one of the secrets, nor a part of one that would be of use. */
+export const assertHidden = (text: string, secrets: ReadonlyArray<string>) => {
+  assert.isAbove(secrets.length, 0)
+  for (const secret of secrets) {
+    assert.isAtLeast(secret.length, 16)
+    const at = text.indexOf(secret)
+    assert.strictEqual(at, -1, `…${text.slice(Math.max(0, at - 300), at + 60)}…`)
+  }
+}
+
+/** The whole token, its payload and its signature. */
+export const partsOf = (token: string): ReadonlyArray<string> =>
+  [token, ...token.split(".").slice(1)].filter((part) => part.length >= 16)
