@@ -10,6 +10,7 @@ import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
+import { Admission, type AdmissionPolicy, fromPolicy } from "./proxy/Admission.ts"
 import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
 import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
@@ -36,6 +37,8 @@ export interface StartOptions extends VerifierOptions {
    * One that cannot be opened is `InvalidConfiguration`.
    */
   readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
+  /** Proxy mode: who may come in at all, of those whom Okta lets in (everybody). Asked again with each renewal. */
+  readonly admit?: AdmissionPolicy | undefined
 }
 
 /** The start that cannot fail for Okta's sake. */
@@ -61,13 +64,13 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: Layer.Layer<Store, InvalidConfiguration>,
-  { accept, cacheSize, failFast }: StartOptions
+  { accept, admit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const mode = Layer.unwrap(
     Effect.map(
       OktaConfig,
       (settings) =>
-        settings.mode === "native" ? native({ accept, cacheSize }) : Layer.provide(proxy({ cacheSize }), store)
+        settings.mode === "native" ? native({ accept, cacheSize }) : Layer.provide(proxy({ admit, cacheSize }), store)
     )
   )
   const started = Effect.gen(function*() {
@@ -95,9 +98,10 @@ const native = (options: VerifierOptions) =>
   )
 
 /** Our own tokens are verified here, and this server is where clients sign in. */
-const proxy = (options: Pick<VerifierOptions, "cacheSize">) =>
+const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">) =>
   Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer).pipe(
     Layer.provide(Proxy.services),
+    Layer.provide(admit === undefined ? Layer.empty : Layer.succeed(Admission, fromPolicy(admit))),
     Layer.merge(Redaction.layer)
   )
 
@@ -171,8 +175,8 @@ export function layer(
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layer({ failFast, store, ...options }: OktaOptions & StartOptions) {
-  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, failFast })
+export function layer({ admit, failFast, store, ...options }: OktaOptions & StartOptions) {
+  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, admit, failFast })
 }
 
 /**
@@ -200,8 +204,8 @@ export function layerConfig(
 export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layerConfig({ failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
-  return from(Environment.layerConfig(options), StoreChoice.environment(store), { ...options, failFast })
+export function layerConfig({ admit, failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+  return from(Environment.layerConfig(options), StoreChoice.environment(store), { ...options, admit, failFast })
 }
 
 /**

@@ -33,7 +33,7 @@ export class AuthorizationRefused extends Schema.TaggedError<AuthorizationRefuse
 /** Why a sign-in at Okta came to nothing, as far as a client is told. */
 type Failure =
   | { readonly _tag: "OktaRefused"; readonly error: string }
-  | { readonly _tag: "OktaUnavailable" | "OktaTokenRefused" | "StoreUnavailable" }
+  | { readonly _tag: "OktaUnavailable" | "OktaTokenRefused" | "StoreUnavailable" | "AdmissionUnknown" }
 
 /**
  * What a client is told when a sign-in at Okta came to nothing. Okta's words stay here: they may name people and rules of
@@ -59,6 +59,11 @@ export const fromFailure = (failure: Failure): AuthorizationRefused => {
       })
     case "OktaUnavailable":
       return oktaAway
+    case "AdmissionUnknown":
+      return new AuthorizationRefused({
+        code: "temporarily_unavailable",
+        description: "This server cannot decide at the moment. Try again later."
+      })
     case "StoreUnavailable":
       return new AuthorizationRefused({
         code: "temporarily_unavailable",

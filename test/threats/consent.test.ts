@@ -1,10 +1,8 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { createHash } from "node:crypto"
-import { readFileSync } from "node:fs"
-import { createServer } from "node:https"
-import { DocumentNetwork } from "../../src/proxy/client/DocumentFetch.ts"
 import { secret } from "../proxy/ProxyTest.ts"
+import * as DocumentHost from "../support/DocumentHost.ts"
 import {
   assertSentBack,
   decide,
@@ -315,42 +313,13 @@ layer(Scene.layer({ settings: { rememberConsent: true } }))("G. Consent: remembe
     }))
 })
 
-const pem = (name: string) => readFileSync(new URL(`../support/certificates/${name}.pem`, import.meta.url), "utf8")
-
-/** The metadata document of a client with these redirect URIs, on a server of its own, at whatever URL is asked for. */
-const documents = (redirect_uris: ReadonlyArray<string>) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly origin: string; readonly close: Effect.Effect<void> }>((resume) => {
-      const server = createServer({ key: pem("key"), cert: pem("wrong-host") }, (request, response) => {
-        const client_id = `https://${request.headers.host}${request.url}`
-        const metadata = { client_id, client_name: "A desktop application", redirect_uris }
-        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(metadata))
-      })
-      server.listen(0, "127.0.0.1", () => {
-        const address = server.address()
-        const port = typeof address === "object" && address !== null ? address.port : 0
-        const close = Effect.sync(() => {
-          server.close()
-          server.closeAllConnections()
-        })
-        resume(Effect.succeed({ origin: `https://other.example:${port}`, close }))
-      })
-    }),
-    ({ close }) => close
-  )
-
 describe("G. Consent for a client that is known by a metadata document", () => {
-  const network = Layer.succeed(DocumentNetwork, {
-    resolve: () => Effect.succeed([{ address: "127.0.0.1", family: 4 }]),
-    isAllowed: () => true,
-    authorities: pem("authority")
-  })
   const loopback = "http://127.0.0.1:7777/callback"
   const web = "https://client.example.com/callback"
 
   it.effect("#120 on the person's own computer only: the host of the document is shown, and a warning", () =>
     Effect.gen(function*() {
-      const scene = yield* make({ settings: { clientMetadataDocuments: true }, environment: network })
+      const scene = yield* make({ settings: { clientMetadataDocuments: true }, environment: DocumentHost.loopback })
       const cases = [
         [[loopback], loopback, true],
         [["http://localhost/callback", loopback], "http://127.0.0.1:1234/callback", true],
@@ -358,7 +327,10 @@ describe("G. Consent for a client that is known by a metadata document", () => {
         [[web], web, false]
       ] as const
       for (const [redirectUris, redirect_uri, isWarned] of cases) {
-        const { origin } = yield* documents(redirectUris)
+        const origin = yield* DocumentHost.documents({
+          client_name: "A desktop application",
+          redirect_uris: redirectUris
+        })
         const page = yield* scene.browser().ask(
           scene.authorizeUrl({ client_id: `${origin}/client.json`, redirect_uri })
         )

@@ -13,11 +13,18 @@ export const sendTo = (url: string, method: string): HttpServerResponse.HttpServ
  * 6749 section 4.1.2), with this server's name (RFC 9207).
  */
 export const answer = (
-  { redirectUri, state }: ReturnAddress,
-  { serverUrl }: ProxySettings,
+  address: ReturnAddress,
+  settings: ProxySettings,
   method: string,
   outcome: { readonly code: string } | AuthorizationRefused
-): HttpServerResponse.HttpServerResponse => {
+): HttpServerResponse.HttpServerResponse => sendTo(answerUrl(address, settings, outcome), method)
+
+/** Where the answer leads. */
+export const answerUrl = (
+  { redirectUri, state }: ReturnAddress,
+  { serverUrl }: ProxySettings,
+  outcome: { readonly code: string } | AuthorizationRefused
+): string => {
   const parameters = new URLSearchParams(
     "description" in outcome
       ? { error: outcome.code, error_description: outcome.description }
@@ -26,5 +33,5 @@ export const answer = (
   if (state !== undefined) parameters.set("state", state)
   parameters.set("iss", serverUrl)
   const joint = !redirectUri.includes("?") ? "?" : /[?&]$/.test(redirectUri) ? "" : "&"
-  return sendTo(redirectUri + joint + parameters.toString(), method)
+  return redirectUri + joint + parameters.toString()
 }

@@ -3,16 +3,18 @@ import { HttpRouter, type HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { Store } from "../../store/Store.ts"
+import { Admission } from "../Admission.ts"
 import { Grants } from "../grant/Grant.ts"
-import { fromFailure } from "../OAuthError.ts"
+import { AuthorizationRefused, fromFailure } from "../OAuthError.ts"
 import { OktaClient, OktaRefused, type OktaSession } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
 import type { ApprovedRequest } from "./AuthorizationRequest.ts"
-import { answer } from "./AuthorizationResponse.ts"
+import { answer, answerUrl } from "./AuthorizationResponse.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
 import * as BrowserSession from "./BrowserSession.ts"
 import * as Flow from "./Flow.ts"
+import { html } from "./Html.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
 
@@ -49,6 +51,22 @@ const storeAway = Page.problem({
   headers: { "retry-after": "5" }
 })
 
+const notAdmitted = new AuthorizationRefused({
+  code: "access_denied",
+  description: "The person may not use this server."
+})
+
+/** Tells the person, who goes on to the client, be it by a press or after a while: the client has to be told as well. */
+const refusalPage = (url: string) =>
+  Page.page(
+    "You may not use this server",
+    html`<h1 class="plain">You may not use this server</h1>
+<p>You have signed in with Okta, but you are not among those who may use this server. If you should be, ask whoever runs it, or the
+administrators of your organization. To sign in as somebody else, sign out of Okta first.</p>
+<p><a href="${url}">Go back to the application</a>. You are sent there in 20 seconds.</p>`,
+    { status: 403, headers: { refresh: `20; url=${url}` } }
+  )
+
 /**
  * `/oauth/callback`: where Okta sends the person back. A sign-in comes back once, in the browser that began it; the client
  * gets a code of this server's.
@@ -69,6 +87,7 @@ export const routes: Layer.Layer<
     const flows = Flow.records({ store, sealed })
     const sessions = BrowserSession.make({ store, sealed })
     const browsers = BrowserBinding.make(settings, sealed)
+    const admit = yield* Admission
 
     /** Ends at Okta what could not be kept here, as far as Okta can be reached. */
     const forget = ({ tokens }: OktaSession) => Effect.ignore(okta.revoke(tokens.refreshToken ?? tokens.accessToken))
@@ -90,7 +109,9 @@ export const routes: Layer.Layer<
         codeVerifier: Redacted.make(codeVerifier),
         nonce
       })
-      yield* checkAge(session, request)
+      yield* Effect.andThen(checkAge(session, request), admit(session.user)).pipe(
+        Effect.tapError(() => forget(session))
+      )
       const created = grants.create(session, request).pipe(
         Effect.tap(({ grantId }) => sessions.add(browser, grantId))
       )
@@ -121,12 +142,18 @@ export const routes: Layer.Layer<
         yield* Effect.logWarning("A sign-in came back from another issuer than Okta, and was refused")
         return wrongIssuer
       }
-      const outcome = yield* redeem(flow, parameters).pipe(
-        Effect.catch((failure) =>
-          Effect.as(Effect.logWarning(`A sign-in at Okta came to nothing. ${failure.message}`), fromFailure(failure))
-        )
+      return yield* redeem(flow, parameters).pipe(
+        Effect.map((outcome) => answer(flow.request, settings, request.method, outcome)),
+        Effect.catch((failure) => {
+          const outcome = failure._tag === "NotAdmitted" ? notAdmitted : fromFailure(failure)
+          return Effect.as(
+            Effect.logWarning(`A sign-in at Okta came to nothing. ${failure.message}`),
+            failure._tag === "NotAdmitted"
+              ? refusalPage(answerUrl(flow.request, settings, outcome))
+              : answer(flow.request, settings, request.method, outcome)
+          )
+        })
       )
-      return answer(flow.request, settings, request.method, outcome)
     }, Effect.catchTag("StoreUnavailable", (error) => Effect.as(Effect.logError(error.message), storeAway)))
 
     yield* Page.serve(router, settings, "/oauth/callback", { GET: comeBack })

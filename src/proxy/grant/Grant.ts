@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
+import { Admission } from "../Admission.ts"
 import type { ApprovedRequest } from "../authorize/AuthorizationRequest.ts"
 import { type Client, mayRefresh } from "../client/Client.ts"
 import { OktaClient, type OktaSession, type OktaUnavailable } from "../OktaClient.ts"
@@ -74,7 +75,7 @@ export class Grants extends Context.Service<Grants, {
       const issuer = yield* TokenIssuer
       const records = grantRecords({ sealed, store }, settings)
       const codes = AuthorizationCode.make({ sealed, store })
-      const check = yield* OktaCheck.make({ records, sealed, okta, store })
+      const check = yield* OktaCheck.make({ admit: yield* Admission, records, sealed, okta, store })
       const { end, renew } = check
       const rotate = RefreshToken.rotation({ records, sealed }, check)
       const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)

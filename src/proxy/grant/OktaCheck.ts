@@ -1,5 +1,6 @@
 import { Clock, Deferred, Duration, Effect, Option, type Redacted, type Scope } from "effect"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
+import type { Admit } from "../Admission.ts"
 import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
 import type { Sealed } from "../Sealed.ts"
 import type { Found } from "../SealedRecords.ts"
@@ -8,6 +9,7 @@ import * as OktaTokens from "./OktaTokens.ts"
 
 /** What the check works with. */
 export interface Parts {
+  readonly admit: Admit
   readonly records: GrantRecords
   readonly sealed: Sealed["Service"]
   readonly okta: OktaClient["Service"]
@@ -55,7 +57,7 @@ const unclear = (reason: string) =>
  * and kept.
  */
 export const make = Effect.fnUntraced(function*(
-  { okta, records, sealed, store }: Parts
+  { admit, okta, records, sealed, store }: Parts
 ): Effect.fn.Return<OktaCheck, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const underway = new Map<string, Deferred.Deferred<Renewed, StoreUnavailable | OktaUnavailable>>()
@@ -99,6 +101,21 @@ export const make = Effect.fnUntraced(function*(
     return Option.none<Found<Grant>>()
   })
 
+  /** Okta may have replaced its refresh token, so that what it said is not given up lightly. */
+  const keepIfAdmitted = (id: string, found: Found<Grant>, session: OktaSession, now: number) =>
+    Effect.matchEffect(admit(session.user), {
+      onSuccess: () => Effect.retry(keep(id, found, session, now), { times: 3 }),
+      onFailure: (error) =>
+        error._tag === "NotAdmitted"
+          ? Effect.logInfo(`A grant has ended. ${error.message}`).pipe(
+            Effect.andThen(end(id)),
+            Effect.andThen(revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)),
+            Effect.as(Option.none<Found<Grant>>())
+          )
+          // As if Okta had never been asked, so that it is asked again before any token is issued.
+          : Effect.retry(keep(id, found, session, 0), { times: 3 }).pipe(Effect.andThen(unclear(error.message)))
+    })
+
   /** What is known of the grant, and the grant once more if Okta is to be asked about it. */
   const findDue = Effect.fnUntraced(function*(id: string) {
     const current = yield* records.find(id)
@@ -117,10 +134,7 @@ export const make = Effect.fnUntraced(function*(
     }
     return yield* okta.refresh(token.value).pipe(
       Effect.flatMap((session) => {
-        if (session.user.subject === user.subject) {
-          // Okta may have replaced its refresh token, so that this is not given up lightly.
-          return Effect.retry(keep(id, found, session, now), { times: 3 })
-        }
+        if (session.user.subject === user.subject) return keepIfAdmitted(id, found, session, now)
         return Effect.logError("Okta renewed a grant for another person than the one who gave it, so it has ended")
           .pipe(
             Effect.andThen(end(id)),

@@ -1,0 +1,79 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import type { AdmissionPolicy } from "../../../src/proxy/Admission.ts"
+import * as Scene from "../../support/ProxyScene.ts"
+
+const comeBack = Effect.fnUntraced(function*(admit: AdmissionPolicy) {
+  const scene = yield* Scene.make({
+    settings: { admit, scopes: ["openid", "profile", "email", "offline_access", "groups"] }
+  })
+  const browser = scene.browser()
+  return { scene, answer: yield* browser.ask(yield* scene.comeBack(browser)) }
+})
+
+describe("who may come in at all", () => {
+  const admitted: ReadonlyArray<readonly [what: string, admit: AdmissionPolicy]> = [
+    ["by a group", { groups: ["Nobody", "Everyone"] }],
+    ["by the domain of the email address", { emailDomains: "example.com" }],
+    ["by a check", { check: ({ email }) => Effect.succeed(email === "ada@example.com") }]
+  ]
+  for (const [what, admit] of admitted) {
+    it.effect(`is let in ${what}`, () =>
+      Effect.gen(function*() {
+        const { answer } = yield* comeBack(admit)
+        assert.isNotNull(answer.location.searchParams.get("code"), answer.body)
+      }))
+  }
+
+  const refused: ReadonlyArray<readonly [what: string, admit: AdmissionPolicy, reason: string]> = [
+    ["for want of a group", { groups: "Admins of something" }, "is in none of the groups"],
+    ["for another domain", { emailDomains: "ample.com" }, "has no email address at ample.com"],
+    ["for a weak sign-in", { acr: "urn:okta:loa:2fa:any" }, "did not sign in by urn:okta:loa:2fa:any"],
+    ["by a check", { check: () => Effect.succeed(false) }, "did not pass the check"],
+    ["for an email address that nobody says is verified", { emailVerified: true }, "email_verified"],
+    ["when one of several does not hold", { groups: "Everyone", emailDomains: "other.example" }, "other.example"]
+  ]
+  for (const [what, admit, reason] of refused) {
+    it.effect(`is refused ${what}, with a page, and the client is told access_denied`, () =>
+      Effect.gen(function*() {
+        const { answer, scene } = yield* comeBack(admit)
+        assert.strictEqual(answer.status, 403)
+        assert.include(answer.body, "You may not use this server")
+        const [, href = ""] = /<a href="([^"]+)">Go back/.exec(answer.body) ?? []
+        const url = new URL(href.replaceAll("&amp;", "&"))
+        assert.isTrue(url.href.startsWith(Scene.redirectUri))
+        assert.strictEqual(url.searchParams.get("error"), "access_denied")
+        assert.strictEqual(url.searchParams.get("state"), Scene.clientState)
+        assert.strictEqual(url.searchParams.get("iss"), Scene.serverUrl)
+        assert.strictEqual(answer.headers.get("refresh"), `20; url=${url.href}`)
+        assert.include(scene.watch.lines.join("\n"), reason)
+        assert.notInclude(scene.writes.join(), "put grant")
+      }))
+  }
+
+  it.effect("is unknown while the check fails: the client is asked to come back", () =>
+    Effect.gen(function*() {
+      const { answer } = yield* comeBack({ check: () => Effect.fail("the directory is away") })
+      Scene.assertSentBack(answer, "temporarily_unavailable")
+    }))
+
+  it.effect("is asked again with each renewal: who is not admitted any more loses the grant, an outage ends nothing", () =>
+    Effect.gen(function*() {
+      let answer: Effect.Effect<boolean, string> = Effect.succeed(true)
+      const scene = yield* Scene.make({ settings: { admit: { check: () => answer } } })
+      const { accessToken, refreshToken } = yield* scene.signIn()
+      answer = Effect.fail("the directory is away")
+      yield* TestClock.adjust("1 hour")
+      const away = yield* scene.one.token(scene.refreshment(refreshToken))
+      Scene.assertRefused(away, 503, "temporarily_unavailable")
+      const again = yield* scene.one.token(scene.refreshment(refreshToken))
+      Scene.assertRefused(again, 503, "temporarily_unavailable")
+      answer = Effect.succeed(true)
+      const renewed = Scene.tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
+      answer = Effect.succeed(false)
+      yield* TestClock.adjust("1 hour")
+      Scene.assertRefused(yield* scene.one.token(scene.refreshment(renewed.refreshToken)), 400, "invalid_grant")
+      assert.strictEqual((yield* scene.one.call(accessToken)).status, 401)
+    }))
+})

@@ -1,0 +1,49 @@
+import { Effect, Layer, type Scope } from "effect"
+import { readFileSync } from "node:fs"
+import type { RequestListener } from "node:http"
+import { createServer } from "node:https"
+import { DocumentNetwork } from "../../src/proxy/client/DocumentFetch.ts"
+
+const pem = (name: string) => readFileSync(new URL(`certificates/${name}.pem`, import.meta.url), "utf8")
+
+/** The host for which the certificate is. */
+export const host = "other.example"
+
+/** A network in which every name leads to this machine, and a certificate of the tests is as good as any. */
+export const loopback = Layer.succeed(DocumentNetwork, {
+  resolve: () => Effect.succeed([{ address: "127.0.0.1", family: 4 }]),
+  isAllowed: () => true,
+  authorities: pem("authority")
+})
+
+/** A server on the web of the tests; gives its origin. */
+export const serve = (listener: RequestListener): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<{ readonly origin: string; readonly close: () => void }>((resume) => {
+        const server = createServer({ key: pem("key"), cert: pem("wrong-host") }, listener)
+        server.listen(0, "127.0.0.1", () => {
+          const address = server.address()
+          const port = typeof address === "object" && address !== null ? address.port : 0
+          const close = () => {
+            server.close()
+            server.closeAllConnections()
+          }
+          resume(Effect.succeed({ origin: `https://${host}:${port}`, close }))
+        })
+      }),
+      ({ close }) => Effect.sync(close)
+    ),
+    ({ origin }) => origin
+  )
+
+/** A server that has a document with these members at whatever URL is asked for, as the client's own. */
+export const documents = (
+  metadata: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {}
+): Effect.Effect<string, never, Scope.Scope> =>
+  serve((request, response) => {
+    response.writeHead(200, { "content-type": "application/json", ...headers }).end(
+      JSON.stringify({ client_id: `https://${request.headers.host}${request.url}`, ...metadata })
+    )
+  })
