@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type OAuthClientProvider, UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
+import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
-import type { OAuthClientInformationMixed, OAuthTokens } from "@modelcontextprotocol/sdk/shared/auth.js"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeJwt } from "jose"
@@ -11,54 +10,11 @@ import { fieldsOf, UserAgent } from "../proxy/authorize/UserAgent.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { now, secret } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
+import { Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { bob, uidOf, webClient } from "../support/StandInDirectory.ts"
 
 const redirectUrl = "http://127.0.0.1:45678/callback"
-
-/** What a desktop application keeps for the SDK. It knows the URL of the server and nothing else. */
-class Keychain implements OAuthClientProvider {
-  readonly redirectUrl = redirectUrl
-  readonly clientMetadata = {
-    client_name: "A desktop application",
-    redirect_uris: [redirectUrl],
-    grant_types: ["authorization_code", "refresh_token"],
-    token_endpoint_auth_method: "none"
-  }
-  /** Every page that was to be shown to the person. */
-  readonly pages: Array<URL> = []
-  #client: OAuthClientInformationMixed | undefined
-  #tokens: OAuthTokens | undefined
-  #codeVerifier = ""
-
-  state() {
-    return "a state"
-  }
-  clientInformation() {
-    return this.#client
-  }
-  saveClientInformation(client: OAuthClientInformationMixed) {
-    this.#client = client
-  }
-  tokens() {
-    return this.#tokens
-  }
-  saveTokens(tokens: OAuthTokens) {
-    this.#tokens = tokens
-  }
-  invalidateCredentials() {
-    this.#tokens = undefined
-  }
-  redirectToAuthorization(page: URL) {
-    this.pages.push(page)
-  }
-  codeVerifier() {
-    return this.#codeVerifier
-  }
-  saveCodeVerifier(codeVerifier: string) {
-    this.#codeVerifier = codeVerifier
-  }
-}
 
 /** The built-in server as a proxy, behind an address that Okta knows, and a client of the SDK that has never been here. */
 const arrange = Effect.fnUntraced(function*(
@@ -89,7 +45,7 @@ const arrange = Effect.fnUntraced(function*(
   })
 
   const url = new URL(`${serverUrl}/mcp`)
-  const keychain = new Keychain()
+  const keychain = new Keychain(redirectUrl)
   /** Every request of the client's, with the status of its answer. */
   const requests: Array<string> = []
   const transport = () =>

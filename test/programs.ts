@@ -1,0 +1,38 @@
+/**
+ * The programs that tests need besides Node: found, installed where that can be done, or else named with the tests that are left
+ * out. Run first by `npm test`; with `CI=true` a missing one is a failure.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { delimiter, join } from "node:path"
+
+const find = (...names: ReadonlyArray<string>): string | undefined =>
+  (process.env["PATH"] ?? "").split(delimiter).concat("/usr/bin", "/usr/local/bin")
+    .flatMap((folder) => names.map((name) => join(folder, name)))
+    .find((path) => existsSync(path))
+
+/** A browser, for the tests in which people sign in. */
+export const findChromium = (): string | undefined => find("chromium", "chromium-browser", "google-chrome")
+
+const isRoot = process.getuid?.() === 0
+
+const install = (packages: ReadonlyArray<string>): void => {
+  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+  for (const args of [["update"], ["install", "-y", "--no-install-recommends", ...packages]]) {
+    const { status } = spawnSync("apt-get", args, { stdio: ["ignore", "ignore", "inherit"], env: environment })
+    if (status !== 0) return
+  }
+}
+
+if (import.meta.main && findChromium() === undefined) {
+  if (isRoot && find("apt-get") !== undefined) {
+    console.log("Chromium is missing; installing it.")
+    install(["chromium"])
+  }
+  if (findChromium() === undefined) {
+    console.error(
+      "Chromium is missing, so test/e2e/browser.test.ts is left out. Install it with: apt-get install chromium"
+    )
+    if (process.env["CI"] === "true") process.exitCode = 1
+  }
+}
