@@ -10,6 +10,7 @@ import { isLoopbackHost } from "../config/PublicUrl.ts"
 import * as OktaAuth from "../OktaAuth.ts"
 import { Ended } from "./Ended.ts"
 import * as Gateway from "./Gateway.ts"
+import * as KeptSecrets from "./KeptSecrets.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
@@ -51,8 +52,18 @@ const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
   return yield* problems.length > 0 ? new InvalidConfiguration({ problems }) : Effect.fromResult(Result.all(checks))
 })
 
-/** The guarded server, listening as long as the layer lives. */
+/** The guarded server, listening as long as the layer lives; in proxy mode with all that outlives its process. */
 export const layer = (
+  options: ServeOptions
+): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.andThen(checkSettings(options), KeptSecrets.provider),
+      (provider) => Layer.provide(serving(options), ConfigProvider.layer(provider))
+    )
+  )
+
+const serving = (
   options: ServeOptions
 ): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
   Effect.gen(function*() {

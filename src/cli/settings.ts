@@ -21,9 +21,13 @@ export const settingFlags = {
   [variables.serverUrl]: setting(variables.serverUrl, "Public URL of this server"),
   [variables.requiredScopes]: setting(variables.requiredScopes, "Scopes that every token must have"),
   [variables.mode]: setting(variables.mode, "native or proxy; follows from the other settings"),
+  [variables.clientId]: setting(variables.clientId, "Proxy mode: client id of the web application in Okta"),
+  [variables.redirectUris]: setting(variables.redirectUris, "Proxy mode: private-use redirect URIs of clients"),
+  [variables.scopes]: setting(variables.scopes, "Proxy mode: scopes asked of Okta"),
+  [variables.revokedBefore]: setting(variables.revokedBefore, "Proxy mode: ends whatever was issued before this time"),
   SQLITE_FILE: setting(
     "SQLITE_FILE",
-    "Proxy mode: file that keeps sign-ins; without it they are kept in memory, and a restart signs everybody out"
+    "Proxy mode: file that keeps sign-ins; effect-okta.sqlite by default"
   ),
   PORT: setting("PORT", "Port to listen on, 0 for a free one; 8080 by default")
 }

@@ -120,7 +120,7 @@ const ownTokens = (
           Effect.flatMap((grant) =>
             Option.isSome(grant)
               ? Effect.succeed(verified)
-              : Effect.fail(new InvalidClaim({ claim: "sid", problem: "names a grant that has ended" }))
+              : Effect.fail(new InvalidClaim({ claim: "sid", problem: "names a grant that has ended", ownToken: true }))
           )
         )
       }
@@ -142,6 +142,7 @@ const ownTokens = (
   )
 
 const revoked = new InvalidClaim({
+  ownToken: true,
   claim: "iat",
   problem: "is before the time of revokedBefore, which ends all tokens"
 })

@@ -150,12 +150,17 @@ export class InvalidClaim extends Schema.TaggedError<InvalidClaim>()("InvalidCla
   /** The claim's name. */
   claim: Schema.String,
   /** What is wrong with it, as the end of a sentence: `is missing`. */
-  problem: Schema.String
+  problem: Schema.String,
+  /** Whether this server issued the token itself, in proxy mode. */
+  ownToken: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return escaped(
-      `The token's claim ${JSON.stringify(this.claim)} ${this.problem}. ` +
-        "Look at the claims of the authorization server in Okta under Security, API."
+      `The token's claim ${JSON.stringify(this.claim)} ${this.problem}. ` + (
+        this.ownToken === true
+          ? "The client has to refresh its tokens, or have the person sign in again."
+          : "Look at the claims of the authorization server in Okta under Security, API."
+      )
     )
   }
 }

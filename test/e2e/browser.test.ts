@@ -26,7 +26,8 @@ const listen = Effect.acquireRelease(
     (resume) => {
       const called: Array<URL> = []
       const server = createServer((request, response) => {
-        called.push(new URL(String(request.url), "http://127.0.0.1"))
+        const url = new URL(String(request.url), "http://127.0.0.1")
+        if (url.pathname === "/callback") called.push(url)
         response.writeHead(200, { "content-type": "text/html" }).end(
           "<title>Back</title><h1>Back at the application</h1>"
         )

@@ -35,6 +35,7 @@ const arrange = Effect.fnUntraced(function*(
     SIGNING_KEYS: Redacted.value(ring({ ...ec(), kid: "one" })),
     SERVER_URL: serverUrl,
     REQUIRED_SCOPES: "mcp:read",
+    SQLITE_FILE: yield* newFile,
     ...environment
   }
   /** Starts a server; the effect inside stops it. */

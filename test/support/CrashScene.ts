@@ -1,12 +1,10 @@
 import { assert } from "@effect/vitest"
-import { Clock, Effect, Redacted, type Scope } from "effect"
+import { Clock, Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
-import { ec, ring } from "../proxy/grant/KeyRing.ts"
-import { secret } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { OktaStandIn } from "./OktaStandIn.ts"
 import { webClient } from "./StandInDirectory.ts"
@@ -87,7 +85,6 @@ export const make = Effect.gen(function*() {
       currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + ahead * 1000)
     }))
   const file = yield* newFile
-  const signingKeys = Redacted.value(ring({ ...ec(), kid: "one" }))
 
   let child: ChildProcess | undefined
   const kill = () => void child?.kill("SIGKILL")
@@ -110,8 +107,7 @@ export const make = Effect.gen(function*() {
         OKTA_ISSUER: okta.issuer,
         OKTA_CLIENT_ID: webClient.clientId,
         OKTA_CLIENT_SECRET: webClient.clientSecret ?? "",
-        ENCRYPTION_SECRET: Redacted.value(secret("a")),
-        SIGNING_KEYS: signingKeys,
+        // The secrets are those that the first process has made and kept.
         SERVER_URL: relay.url,
         SQLITE_FILE: file,
         PORT: "0"

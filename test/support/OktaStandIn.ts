@@ -22,6 +22,8 @@ export interface Options {
   readonly clients?: ReadonlyArray<Client>
   /** Default: `ada`, `bob`. */
   readonly people?: ReadonlyArray<Person>
+  /** Fills in the first person's user name and password on the sign-in page: for a demonstration. Default `false`. */
+  readonly filledIn?: boolean
   /** Scopes an administrator added. Default `mcp:read`, `mcp:write`. */
   readonly scopes?: ReadonlyArray<string>
   /** Granted when a request names no scope; without them, as by default, such a request is refused. */
@@ -159,6 +161,7 @@ const make = Effect.fnUntraced(
       paths,
       clients,
       people,
+      filledIn: options.filledIn ?? false,
       scopes,
       defaultScopes: options.defaultScopes ?? [],
       accessTokenLifetime,

@@ -22,7 +22,7 @@ ${body}
 `
 
 /** The page a person signs in on. */
-export const signInPage = (clientId: string, login: string, problem: string | undefined): string =>
+export const signInPage = (clientId: string, login: string, problem: string | undefined, password = ""): string =>
   page(
     "Sign in",
     `<p>To continue to <code>${escape(clientId)}</code></p>
@@ -31,7 +31,9 @@ ${problem === undefined ? "" : `<p class="problem">${escape(problem)}</p>`}
 <label for="login">Username</label>
 <input id="login" name="login" autocomplete="username" required value="${escape(login)}">
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required value="${
+      escape(password)
+    }">
 <button>Sign in</button>
 </form>`
   )

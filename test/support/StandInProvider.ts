@@ -15,6 +15,7 @@ export interface ProviderSettings {
   readonly paths: Paths
   readonly clients: ReadonlyArray<Client>
   readonly people: ReadonlyArray<Person>
+  readonly filledIn: boolean
   /** Scopes an administrator added. */
   readonly scopes: ReadonlyArray<string>
   /** Granted when a request names none. */
@@ -226,7 +227,7 @@ export const makeHandler = (settings: ProviderSettings): Usual => {
   const provider = makeProvider(settings)
   addQuirks(provider, settings)
   const handle = provider.callback()
-  const signIn = makeSignIn(provider, people, settings.now)
+  const signIn = makeSignIn(provider, people, settings)
 
   return async (request, response) => {
     switch (paths.find(new URL(request.url ?? "/", settings.issuer).pathname)) {

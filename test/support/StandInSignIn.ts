@@ -4,7 +4,12 @@ import { defaultPassword, type Person, uidOf } from "./StandInDirectory.ts"
 import { errorPage, signInPage } from "./StandInPages.ts"
 
 /** Okta's sign-in page: shows a form, and takes the person back to the client when the password is right. */
-export const makeSignIn = (provider: Provider, people: ReadonlyArray<Person>, now: () => number) => {
+export const makeSignIn = (
+  provider: Provider,
+  people: ReadonlyArray<Person>,
+  { filledIn, now }: { readonly filledIn: boolean; readonly now: () => number }
+) => {
+  const [first] = people
   /** Everything that was asked is granted: applications of the own company need no consent in Okta. */
   const grantTo = async (accountId: string, { params }: Interaction): Promise<string> => {
     const grant = new provider.Grant({ accountId, clientId: params["client_id"] ?? "" })
@@ -28,7 +33,14 @@ export const makeSignIn = (provider: Provider, people: ReadonlyArray<Person>, no
 
     const clientId = params["client_id"] ?? ""
     if (request.method !== "POST") {
-      return show(response, 200, signInPage(clientId, params["login_hint"] ?? "", undefined))
+      const hint = params["login_hint"]
+      return show(
+        response,
+        200,
+        filledIn && hint === undefined && first !== undefined
+          ? signInPage(clientId, first.login, undefined, first.password ?? defaultPassword)
+          : signInPage(clientId, hint ?? "", undefined)
+      )
     }
 
     const form = new URLSearchParams(body)

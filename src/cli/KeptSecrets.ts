@@ -1,0 +1,57 @@
+import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from "effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import * as KeyRotation from "./KeyRotation.ts"
+
+/** Where sign-ins are kept unless `SQLITE_FILE` says otherwise. */
+const defaultFile = "effect-okta.sqlite"
+
+const Kept = Schema.fromJsonString(Schema.Struct({ ENCRYPTION_SECRET: Schema.String, SIGNING_KEYS: Schema.String }))
+
+const decode = Schema.decodeUnknownResult(Kept)
+
+const given = (name: string) =>
+  Effect.map(Effect.orDie(Config.option(Config.String(name))), (text) => Option.getOrElse(text, () => "").trim())
+
+const mistake = (file: string, message: string) =>
+  new InvalidConfiguration({ problems: [{ field: "SQLITE_FILE", value: file, message }] })
+
+/** The secrets in a file beside the database, which nobody but its owner can read; made on the first occasion. */
+const read = Effect.fnUntraced(function*(database: string) {
+  const file = `${database}.secrets`
+  const made = JSON.stringify({
+    ENCRYPTION_SECRET: Redacted.value(KeyRotation.newSecret()),
+    SIGNING_KEYS: KeyRotation.writeRing([yield* KeyRotation.newKey("ES256")])
+  })
+  // Of several that start at the same moment one writes, and all read what it wrote.
+  const written = Result.try({
+    try: () => writeFileSync(file, made, { mode: 0o600, flag: "wx" }),
+    catch: (error) => error instanceof Error && "code" in error ? String(error.code) : "unknown"
+  })
+  if (Result.isFailure(written) && written.failure !== "EEXIST") {
+    return yield* mistake(
+      database,
+      `is in a place where secrets cannot be kept (${written.failure}). Choose another, or set ENCRYPTION_SECRET and SIGNING_KEYS.`
+    )
+  }
+  const kept = Result.flatMap(Result.try((): unknown => readFileSync(file, "utf8")), decode)
+  return Result.isSuccess(kept) ? kept.success : yield* mistake(
+    database,
+    `has secrets beside it (${file}) that cannot be read. Mend that file, or remove it, which signs everybody out.`
+  )
+})
+
+/**
+ * The environment in which a server in proxy mode outlives its process: with a file for sign-ins, and on a loopback address with
+ * secrets that are kept beside it, where none are given.
+ */
+export const provider: Effect.Effect<ConfigProvider.ConfigProvider, InvalidConfiguration> = Effect.gen(function*() {
+  const environment = yield* ConfigProvider.ConfigProvider
+  const credentials = yield* Effect.forEach(["OKTA_CLIENT_ID", "OKTA_CLIENT_SECRET", "OKTA_CLIENT_KEY"], given)
+  if (credentials.every((text) => text === "") || (yield* given("OKTA_MODE")) === "native") return environment
+  const file = (yield* given("SQLITE_FILE")) || defaultFile
+  const secrets = [yield* given("ENCRYPTION_SECRET"), yield* given("SIGNING_KEYS")]
+  const onLoopback = (yield* given("SERVER_URL")).startsWith("http:")
+  const kept = onLoopback && secrets.includes("") ? yield* read(file) : {}
+  return ConfigProvider.orElse(environment, ConfigProvider.fromUnknown({ SQLITE_FILE: file, ...kept }))
+})
