@@ -1,12 +1,13 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
-import { FetchHttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { FetchHttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { createServer } from "node:http"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
+import { UpstreamTokens } from "../../src/proxy/UpstreamTokens.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -84,6 +85,32 @@ export const formOf = (fields: Changes | URLSearchParams): URLSearchParams =>
       value === undefined ? [] : [[name, value]]
     )
   )
+
+/** Okta's access token of who is calling, as a handler gets it; only the test may show it. */
+const upstream = HttpRouter.add(
+  "GET",
+  "/upstream",
+  UpstreamTokens.pipe(
+    Effect.flatMap(({ get }) => get),
+    Effect.match({
+      onFailure: ({ _tag }) => HttpServerResponse.jsonUnsafe({ _tag }),
+      onSuccess: ({ accessToken }) => HttpServerResponse.jsonUnsafe({ accessToken: Redacted.value(accessToken) })
+    })
+  )
+).pipe(Layer.provide(OktaAuth.guard().layer))
+
+/** Puts another ring of keys in place. */
+const reload = HttpRouter.add(
+  "POST",
+  "/reload",
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ text }) => text).pipe(
+    Effect.flatMap((text) => OktaAuth.reloadSigningKeys(Redacted.make(text))),
+    Effect.match({
+      onFailure: ({ message }) => HttpServerResponse.text(message, { status: 400 }),
+      onSuccess: (kids) => HttpServerResponse.jsonUnsafe({ kids })
+    })
+  )
+)
 
 const whoami = HttpRouter.add(
   "*",
@@ -177,7 +204,7 @@ export const make = (options: SceneOptions = {}) =>
         ...options.settings,
         ...settings
       })
-      const served = HttpRouter.serve(Layer.mergeAll(whoami, OktaAuth.routes, OktaAuth.health), {
+      const served = HttpRouter.serve(Layer.mergeAll(whoami, upstream, reload, OktaAuth.routes, OktaAuth.health), {
         disableListenLog: true
       })
       const context = yield* Layer.build(served.pipe(

@@ -1,0 +1,100 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { TestClock } from "effect/testing"
+import { decodeProtectedHeader } from "jose"
+import * as Scene from "../support/ProxyScene.ts"
+import { ec, ring } from "./grant/KeyRing.ts"
+
+const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
+
+describe("Okta's tokens, for handlers", () => {
+  it.effect("are those that Okta gave for the person, renewed when their time is up, and none after the end", () =>
+    Effect.gen(function*() {
+      const { one, oktaAnswers, refreshment, signIn } = yield* Scene.make()
+      // For the server as a whole, not only for /mcp.
+      const { accessToken, refreshToken } = yield* signIn({ resource: undefined })
+      const upstream = (token: string) => Effect.map(one.ask("/upstream", bearer(token)), Scene.membersOf)
+      const first = (yield* upstream(accessToken))["accessToken"]
+      assert.include(oktaAnswers[0], String(first))
+      yield* TestClock.adjust("1 hour")
+      const renewed = Scene.tokensOf(yield* one.token(refreshment(refreshToken)))
+      const second = (yield* upstream(renewed.accessToken))["accessToken"]
+      assert.notStrictEqual(second, first)
+      assert.include(oktaAnswers.at(-1), String(second))
+    }))
+})
+
+describe("passThrough", () => {
+  const settings = {
+    passThrough: true,
+    audience: "api://default",
+    scopes: ["openid", "profile", "email", "offline_access", "mcp:read"]
+  }
+
+  it.effect("hands Okta's access token to the client, which the guard then takes; the refresh token stays ours", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings })
+      const { accessToken, refreshToken } = yield* scene.signIn()
+      const { aud, cid, iss } = Scene.claimsOf(accessToken)
+      assert.deepStrictEqual([iss, aud, typeof cid], [scene.okta.issuer, "api://default", "string"])
+      assert.strictEqual((yield* scene.one.call(accessToken)).status, 200)
+      assert.deepStrictEqual(Scene.membersOf(yield* scene.one.ask("/upstream", bearer(accessToken))), {
+        _tag: "NoUpstreamTokens"
+      })
+      yield* TestClock.adjust("61 minutes")
+      assert.strictEqual((yield* scene.one.call(accessToken)).status, 401)
+      const renewed = Scene.tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
+      assert.strictEqual((yield* scene.one.call(renewed.accessToken)).status, 200)
+      assert.notStrictEqual(renewed.accessToken, accessToken)
+    }))
+
+  it.effect("lets nobody in with a token for another audience", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings: { ...settings, audience: "api://other" } })
+      const browser = scene.browser()
+      Scene.assertSentBack(yield* browser.ask(yield* scene.comeBack(browser)), "server_error")
+      assert.include(scene.watch.lines.join("\n"), "but this server accepts \\\"api://other\\\"")
+    }))
+})
+
+describe("the audience of Okta's access token, where it is given", () => {
+  for (
+    const [what, audience, kind, isLetIn] of [
+      ["is compared at a custom server", "api://other", "custom", false],
+      ["is that of the custom server", "api://default", "custom", true],
+      ["does not matter at an org server", "api://other", "org", true]
+    ] as const
+  ) {
+    it.effect(what, () =>
+      Effect.gen(function*() {
+        const scene = yield* Scene.make({ settings: { audience }, okta: { kind } })
+        const browser = scene.browser()
+        const { location } = yield* browser.ask(yield* scene.comeBack(browser))
+        assert.strictEqual(location.searchParams.has("code"), isLetIn, location.href)
+      }))
+  }
+})
+
+describe("the key ring", () => {
+  it.effect("is replaced without a restart: old tokens are good as long as their key is in it", () =>
+    Effect.gen(function*() {
+      const { one, refreshment, signIn } = yield* Scene.make()
+      const first = { ...ec(), kid: "first" }
+      const second = { ...ec(), kid: "second" }
+      const reload = (...keys: ReadonlyArray<object>) => one.ask("/reload", { body: Redacted.value(ring(...keys)) })
+      assert.deepStrictEqual(Scene.membersOf(yield* reload(first)), { kids: ["first"] })
+      const { accessToken, refreshToken } = yield* signIn()
+      assert.strictEqual(decodeProtectedHeader(accessToken).kid, "first")
+      yield* reload(second, first)
+      assert.strictEqual((yield* one.call(accessToken)).status, 200)
+      const renewed = Scene.tokensOf(yield* one.token(refreshment(refreshToken)))
+      assert.strictEqual(decodeProtectedHeader(renewed.accessToken).kid, "second")
+      assert.include((yield* one.ask("/.well-known/jwks.json")).body, "\"first\"")
+      yield* reload(second)
+      assert.strictEqual((yield* one.call(accessToken)).status, 401)
+      assert.strictEqual((yield* one.call(renewed.accessToken)).status, 200)
+      const wrong = yield* one.ask("/reload", { body: "{\"keys\":[]}" })
+      assert.strictEqual(wrong.status, 400)
+      assert.strictEqual((yield* one.call(renewed.accessToken)).status, 200)
+    }))
+})
