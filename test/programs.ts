@@ -31,7 +31,7 @@ if (import.meta.main && findChromium() === undefined) {
   }
   if (findChromium() === undefined) {
     console.error(
-      "Chromium is missing, so test/e2e/browser.test.ts is left out. Install it with: apt-get install chromium"
+      "Chromium is missing, so test/e2e/browser.test.ts and test/e2e/demo.test.ts are left out. Install it with: apt-get install chromium"
     )
     if (process.env["CI"] === "true") process.exitCode = 1
   }

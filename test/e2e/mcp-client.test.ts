@@ -1,50 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type OAuthClientProvider, UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
+import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
-import type { OAuthTokens } from "@modelcontextprotocol/sdk/shared/auth.js"
 import { Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeJwt } from "jose"
 import { front, serve } from "../cli/Serving.ts"
+import { Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { bob, nativeClient, uidOf } from "../support/StandInDirectory.ts"
-
-/** What a desktop application keeps for the SDK: a client id that an administrator has handed out, and tokens. */
-class Keychain implements OAuthClientProvider {
-  readonly redirectUrl = "http://127.0.0.1:45678/callback"
-  readonly clientMetadata = {
-    client_name: "A desktop application",
-    redirect_uris: [this.redirectUrl],
-    scope: "openid email offline_access mcp:read"
-  }
-  /** Every page that was to be shown to the person. */
-  readonly pages: Array<URL> = []
-  #tokens: OAuthTokens | undefined
-  #codeVerifier = ""
-
-  state() {
-    return "a state"
-  }
-  clientInformation() {
-    return { client_id: nativeClient.clientId }
-  }
-  tokens() {
-    return this.#tokens
-  }
-  saveTokens(tokens: OAuthTokens) {
-    this.#tokens = tokens
-  }
-  redirectToAuthorization(page: URL) {
-    this.pages.push(page)
-  }
-  codeVerifier() {
-    return this.#codeVerifier
-  }
-  saveCodeVerifier(codeVerifier: string) {
-    this.#codeVerifier = codeVerifier
-  }
-}
 
 /** The built-in server behind an address that clients know, and a client of the SDK that has not signed in yet. */
 const arrange = Effect.fnUntraced(function*(
@@ -56,7 +20,10 @@ const arrange = Effect.fnUntraced(function*(
   target = yield* serve(okta, {}, { SERVER_URL: serverUrl, ...environment })
 
   const url = new URL(`${serverUrl}/mcp`)
-  const keychain = new Keychain()
+  const keychain = new Keychain("http://127.0.0.1:45678/callback", {
+    client: { client_id: nativeClient.clientId },
+    scope: "openid email offline_access mcp:read"
+  })
   const statuses: Array<number> = []
   const transport = () =>
     new StreamableHTTPClientTransport(url, {

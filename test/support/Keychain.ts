@@ -7,6 +7,8 @@ export interface Knowledge {
   readonly client?: OAuthClientInformationMixed
   /** The URL of its metadata document. */
   readonly clientMetadataUrl?: string
+  /** What it asks for, where the server does not say. */
+  readonly scope?: string
 }
 
 /** What a desktop application keeps for the SDK of MCP. It knows the URL of the server and nothing else. */
@@ -20,13 +22,14 @@ export class Keychain implements OAuthClientProvider {
   #tokens: OAuthTokens | undefined
   #codeVerifier = ""
 
-  constructor(redirectUrl: string, { client, clientMetadataUrl }: Knowledge = {}) {
+  constructor(redirectUrl: string, { client, clientMetadataUrl, scope }: Knowledge = {}) {
     this.redirectUrl = redirectUrl
     this.clientMetadata = {
       client_name: "A desktop application",
       redirect_uris: [redirectUrl],
       grant_types: ["authorization_code", "refresh_token"],
-      token_endpoint_auth_method: "none"
+      token_endpoint_auth_method: "none",
+      ...(scope === undefined ? undefined : { scope })
     }
     this.#client = client
     if (clientMetadataUrl !== undefined) this.clientMetadataUrl = clientMetadataUrl
