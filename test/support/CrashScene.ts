@@ -153,7 +153,9 @@ export const make = Effect.gen(function*() {
       const began = performance.now()
       // What does not come about at all is not waited for.
       const longest = "after" in moment ? moment.after : "answers" in moment ? 10_000 : 1000
+      let isOver = false
       const watch = () => {
+        if (isOver) return
         const now = readVersion()
         if (now !== last) writes++
         last = now
@@ -165,6 +167,7 @@ export const make = Effect.gen(function*() {
       yield* Effect.exit(requests)
       kill()
       yield* gone
+      isOver = true
       database.close()
       yield* okta.lift
       return { answered: [...relay.kept.values()].join("\n"), isOktaAsked: (yield* okta.requests("token")) > asked }
