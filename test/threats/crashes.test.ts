@@ -177,6 +177,6 @@ describe("Faults: the server is killed", () => {
         // Each of them was killed at least once with its answer on its way.
         assert.isAbove(Math.min(seen.callback, seen.redemption, seen.refresh), 0, JSON.stringify(seen))
       }),
-    60_000 + further.length * 5000
+    180_000 + further.length * 5000
   )
 })
