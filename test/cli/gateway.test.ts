@@ -10,8 +10,8 @@ import { connect } from "node:net"
 import { PassThrough, Readable } from "node:stream"
 import { text } from "node:stream/consumers"
 import { gunzipSync, gzipSync } from "node:zlib"
+import { nativeClient, serviceClient } from "../../src/demo/StandInDirectory.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
-import { nativeClient, serviceClient } from "../support/StandInDirectory.ts"
 import { begin, exchange, front, httpServer, once, type Sent, serve } from "./Serving.ts"
 
 interface Received {

@@ -10,6 +10,7 @@ import * as oauth from "oauth4webapi"
 import type { Page } from "playwright-core"
 import * as WhoamiServer from "../../src/cli/WhoamiServer.ts"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
+import { bob, defaultPassword, webClient } from "../../src/demo/StandInDirectory.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { front } from "../cli/Serving.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
@@ -18,7 +19,6 @@ import * as Browser from "../support/Browser.ts"
 import * as DocumentHost from "../support/DocumentHost.ts"
 import { Keychain, type Knowledge } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
-import { bob, defaultPassword, webClient } from "../support/StandInDirectory.ts"
 
 /** A page to be sent back to, on a port of the client's own, that keeps where it was called. */
 const listen = Effect.acquireRelease(

@@ -5,10 +5,10 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import { Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeJwt } from "jose"
+import { bob, nativeClient, uidOf } from "../../src/demo/StandInDirectory.ts"
 import { front, serve } from "../cli/Serving.ts"
 import { Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
-import { bob, nativeClient, uidOf } from "../support/StandInDirectory.ts"
 
 /** The built-in server behind an address that clients know, and a client of the SDK that has not signed in yet. */
 const arrange = Effect.fnUntraced(function*(

@@ -5,6 +5,7 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeJwt } from "jose"
+import { bob, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
 import { front, serve } from "../cli/Serving.ts"
 import { fieldsOf, UserAgent } from "../proxy/authorize/UserAgent.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
@@ -12,7 +13,6 @@ import { now, secret } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
-import { bob, uidOf, webClient } from "../support/StandInDirectory.ts"
 
 const redirectUrl = "http://127.0.0.1:45678/callback"
 

@@ -5,9 +5,9 @@ import { once } from "node:events"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
+import { webClient } from "../../src/demo/StandInDirectory.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { OktaStandIn } from "./OktaStandIn.ts"
-import { webClient } from "./StandInDirectory.ts"
 import type { Handler } from "./StandInDoor.ts"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))

@@ -1,12 +1,26 @@
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import { createHash, randomBytes } from "node:crypto"
+import {
+  ada,
+  bob,
+  type Client,
+  nativeClient,
+  type Person,
+  serviceClient,
+  webClient
+} from "../../src/demo/StandInDirectory.ts"
+import { type Algorithm, generateKey, KeyRing, sign } from "../../src/demo/StandInKeys.ts"
+import {
+  discoveryDocument,
+  type Endpoint,
+  makePaths,
+  oktaError,
+  standardScopes
+} from "../../src/demo/StandInMetadata.ts"
+import { makeHandler } from "../../src/demo/StandInProvider.ts"
+import { Tokens, type TokenSettings } from "../../src/demo/StandInTokens.ts"
 import { Browser, type Credentials, OktaRefused } from "./StandInBrowser.ts"
-import { ada, bob, type Client, nativeClient, type Person, serviceClient, webClient } from "./StandInDirectory.ts"
 import { type Handler, listen, type Outage, sendJson } from "./StandInDoor.ts"
-import { type Algorithm, generateKey, KeyRing, sign } from "./StandInKeys.ts"
-import { discoveryDocument, type Endpoint, makePaths, oktaError, standardScopes } from "./StandInMetadata.ts"
-import { makeHandler } from "./StandInProvider.ts"
-import { Tokens, type TokenSettings } from "./StandInTokens.ts"
 
 export interface Options {
   /** `custom` (the default): issuer `http://127.0.0.1:PORT/oauth2/default`. `org`: `http://127.0.0.1:PORT`. */

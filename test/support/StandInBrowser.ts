@@ -1,5 +1,5 @@
 import { Data, Effect } from "effect"
-import { defaultPassword } from "./StandInDirectory.ts"
+import { defaultPassword } from "../../src/demo/StandInDirectory.ts"
 
 /** The stand-in, or a person at its sign-in page, was refused. */
 export class OktaRefused extends Data.TaggedError("OktaRefused")<{

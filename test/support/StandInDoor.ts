@@ -1,6 +1,7 @@
 import { Effect, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import { type Endpoint, oktaError, type Paths } from "./StandInMetadata.ts"
+import { type Endpoint, oktaError, type Paths } from "../../src/demo/StandInMetadata.ts"
+import type { Usual } from "../../src/demo/StandInProvider.ts"
 
 /** Answers in place of the usual handler, which it can leave it to. */
 export type Handler = (
@@ -8,9 +9,6 @@ export type Handler = (
   response: ServerResponse,
   usual: () => Promise<void> | void
 ) => Promise<void> | void
-
-/** Answers what nobody answers in its place. */
-export type Usual = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 /** How Okta is away: drops the connection, answers 503, or takes the request and never answers. */
 export type Outage = "refuse" | "error" | "hang"

@@ -8,9 +8,9 @@ import {
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from "jose"
+import { ada, bob, nativeClient, serviceClient, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
 import { OktaStandIn, type TokenResponse } from "./OktaStandIn.ts"
 import { Browser } from "./StandInBrowser.ts"
-import { ada, bob, nativeClient, serviceClient, uidOf, webClient } from "./StandInDirectory.ts"
 
 const get = (url: string, init?: RequestInit) => Effect.promise(() => fetch(url, { redirect: "manual", ...init }))
 

@@ -1,6 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { webClient } from "../../src/demo/StandInDirectory.ts"
 import {
   assertLocal,
   assertSentBack,
@@ -12,7 +13,6 @@ import {
   Scene,
   type UserAgent
 } from "../support/ProxyScene.ts"
-import { webClient } from "../support/StandInDirectory.ts"
 import { sendJson } from "../support/StandInDoor.ts"
 
 describe("H. /callback", () => {

@@ -2,6 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Fiber, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { DatabaseSync } from "node:sqlite"
+import { bob, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
 import {
   assertLocal,
   assertRefused,
@@ -16,7 +17,6 @@ import {
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
-import { bob, uidOf, webClient } from "../support/StandInDirectory.ts"
 import type { Handler } from "../support/StandInDoor.ts"
 
 /** Lets sockets come to their turn. */

@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import { webClient } from "../../src/demo/StandInDirectory.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
 import { build } from "../proxy/ProxyTest.ts"
@@ -22,7 +23,6 @@ import {
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
-import { webClient } from "../support/StandInDirectory.ts"
 import { sendJson } from "../support/StandInDoor.ts"
 import { assertHidden, exposedCause, laidBare, partsOf, Watch } from "../support/Watch.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
-import { ada, uidOf } from "../../support/StandInDirectory.ts"
+import { ada, uidOf } from "../../../src/demo/StandInDirectory.ts"
 import * as Scene from "./Scene.ts"
 
 describe("a person signs in for a client", () => {

@@ -1,14 +1,16 @@
 import { Predicate } from "effect"
 import { generateKeyPairSync } from "node:crypto"
-import { IncomingMessage } from "node:http"
+import { IncomingMessage, type ServerResponse } from "node:http"
 import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
 import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
-import type { Usual } from "./StandInDoor.ts"
 import { type Paths, standardScopes } from "./StandInMetadata.ts"
 import { errorPage } from "./StandInPages.ts"
 import { makeSignIn } from "./StandInSignIn.ts"
 import { makeStorage } from "./StandInStorage.ts"
 import type { Tokens } from "./StandInTokens.ts"
+
+/** Answers requests of Node. */
+export type Usual = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 export interface ProviderSettings {
   readonly issuer: string
