@@ -14,6 +14,9 @@ const find = (...names: ReadonlyArray<string>): string | undefined =>
 /** A browser, for the tests in which people sign in. */
 export const findChromium = (): string | undefined => find("chromium", "chromium-browser", "google-chrome")
 
+/** The program of the guide's examples. */
+export const findCurl = (): string | undefined => find("curl")
+
 const isRoot = process.getuid?.() === 0
 
 const install = (packages: ReadonlyArray<string>): void => {
@@ -24,10 +27,22 @@ const install = (packages: ReadonlyArray<string>): void => {
   }
 }
 
-if (import.meta.main && findChromium() === undefined) {
-  if (isRoot && find("apt-get") !== undefined) {
-    console.log("Chromium is missing; installing it.")
-    install(["chromium"])
+/** Installs what is missing, where that can be done. */
+const provide = (names: ReadonlyArray<string>): void => {
+  if (names.length === 0 || !isRoot || find("apt-get") === undefined) return
+  console.log(`${names.join(", ")}: missing; installing.`)
+  install(names)
+}
+
+if (import.meta.main) {
+  provide([
+    ...(findChromium() === undefined ? ["chromium"] : []),
+    ...(findCurl() === undefined ? ["curl"] : [])
+  ])
+  if (findCurl() === undefined) {
+    console.error(
+      "curl is missing, so test/e2e/guide.test.ts sends its requests by itself. Install it with: apt-get install curl"
+    )
   }
   if (findChromium() === undefined) {
     console.error(

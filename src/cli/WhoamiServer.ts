@@ -1,4 +1,4 @@
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
 import { routePath } from "../config/PublicUrl.ts"
 import { CurrentPrincipal, Principal } from "../token/Principal.ts"
@@ -9,9 +9,17 @@ const Whoami = Tool.make("whoami", {
   dependencies: [CurrentPrincipal]
 }).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false)
 
-const WhoamiToolkit = Toolkit.make(Whoami)
+const Hello = Tool.make("hello", {
+  description: "Greets who is signed in",
+  success: Schema.String,
+  dependencies: [CurrentPrincipal]
+}).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false)
 
-/** A small MCP server with one tool, `whoami`, to see the guard at work. */
+const Tools = Toolkit.make(Whoami, Hello)
+
+const nameOf = (principal: Principal): string => principal._tag === "User" ? principal.username : principal.clientId
+
+/** A small MCP server with two tools, `whoami` and `hello`, to see the guard at work. */
 export const layer = (options: {
   readonly path: string
   readonly version: string
@@ -22,7 +30,12 @@ export const layer = (options: {
     ...options,
     path: routePath(options.path),
     protocols: [McpProtocol.v2026_07_28, McpProtocol.v2025_11_25, McpProtocol.v2025_06_18],
-    registrations: McpServer.toolkit(WhoamiToolkit).pipe(
-      Layer.provide(WhoamiToolkit.toLayer({ whoami: () => Effect.flatMap(CurrentPrincipal, Effect.succeed) }))
+    registrations: McpServer.toolkit(Tools).pipe(
+      Layer.provide(
+        Tools.toLayer({
+          whoami: () => Effect.flatMap(CurrentPrincipal, Effect.succeed),
+          hello: () => Effect.map(CurrentPrincipal, (principal) => `Hello ${nameOf(principal)}`)
+        })
+      )
     )
   }).pipe(Layer.orDie)

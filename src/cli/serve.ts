@@ -11,6 +11,7 @@ import * as OktaAuth from "../OktaAuth.ts"
 import { Ended } from "./Ended.ts"
 import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
+import * as PlainRequest from "./PlainRequest.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
@@ -69,11 +70,15 @@ const serving = (
   Effect.gen(function*() {
     const { host, port, settings, timeout, upstream } = yield* checkSettings(options)
     const ownOrigin = settings.serverUrl === undefined ? [] : [new URL(settings.serverUrl).origin]
+    const guard = OktaAuth.guard()
     const server = upstream === undefined
       ? WhoamiServer.layer({ path: options.path, version, allowedOrigins: [...ownOrigin, ...options.allowedOrigins] })
-      : Gateway.layer({ path: options.path, upstream, timeout }).pipe(Layer.provide(NodeHttpClient.layerDispatcher))
+        .pipe(Layer.provide(PlainRequest.middleware.combine(guard).layer))
+      : Gateway.layer({ path: options.path, upstream, timeout }).pipe(
+        Layer.provide([NodeHttpClient.layerDispatcher, guard.layer])
+      )
     const app = Layer.mergeAll(
-      server.pipe(Layer.provide(OktaAuth.guard().layer)),
+      server,
       OktaAuth.routes,
       OktaAuth.health
     )
@@ -138,7 +143,7 @@ export const command = Command.make(
   Command.withExamples([
     {
       command: "OKTA_ISSUER=https://acme.okta.com/oauth2/default OKTA_AUDIENCE=api://default effect-okta serve",
-      description: "A small MCP server with the tool whoami, to try it out"
+      description: "A small MCP server with the tools whoami and hello, to try it out"
     },
     {
       command: "effect-okta serve --upstream http://127.0.0.1:3000 --path /mcp",
