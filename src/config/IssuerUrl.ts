@@ -29,7 +29,9 @@ export const wellKnownUrls = (issuer: string): readonly [openid: string, oauth: 
 }
 
 const wellKnownDocument = /\/\.well-known\/[^/?#]*(\/[^?#]*)?.*$/
-const endpoint = /(?:\/oauth2)?\/v1\/(?:authorize|token|keys|userinfo|introspect|revoke|logout)\/?(?:[?#].*)?$/
+const endpoint =
+  /(?:\/oauth2)?\/v1(?:\/(?:authorize|token|keys|userinfo|introspect|revoke|logout|clients))?\/?(?:[?#].*)?$/
+const serverless = /^(https?:\/\/[^/]+\/oauth2)\/?$/
 const adminConsole =
   /^(https?:\/\/[^/.]+)-admin(\.(?:(?:okta|oktapreview|okta-emea|okta-gov)\.com|okta\.mil))(?:\/admin(?:\/.*)?$)?/i
 
@@ -49,6 +51,10 @@ const readIssuer = (text: string): Reading => {
     .replace(adminConsole, (_, name: string, domain: string) => {
       problems.push("is on the domain of the Admin Console")
       return `${name}${domain}`
+    })
+    .replace(serverless, (_, start: string) => {
+      problems.push("ends where the id of an authorization server belongs")
+      return `${start}/default`
     })
   return { problems, url }
 }

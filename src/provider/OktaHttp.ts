@@ -1,5 +1,12 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse, type UrlParams } from "effect/http"
+import {
+  FetchHttpClient,
+  type Headers,
+  HttpClient,
+  HttpClientRequest,
+  type HttpClientResponse,
+  type UrlParams
+} from "effect/http"
 
 /** Longest time for one request, its body included. */
 export const requestDeadline = Duration.seconds(3)
@@ -34,6 +41,17 @@ export interface Form {
   readonly maxBytes: number
 }
 
+/** An answer as it stands, whatever it says. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly text: string
+  /** The clock over there minus ours in milliseconds (`Date`), as exact as a second allows. */
+  readonly clockSkew: number | undefined
+  /** Time that we were asked to wait, in milliseconds, one minute at most. */
+  readonly retryAfter: number | undefined
+}
+
 /** A document could not be fetched from Okta. */
 export class FetchFailed extends Schema.TaggedError<FetchFailed>()("FetchFailed", {
   /** Why, as a sentence that begins with the address. */
@@ -43,7 +61,9 @@ export class FetchFailed extends Schema.TaggedError<FetchFailed>()("FetchFailed"
   /** HTTP status, when an answer came. */
   status: Schema.optionalKey(Schema.Int),
   /** Time that Okta asked us to wait, in milliseconds, one minute at most. */
-  retryAfter: Schema.optionalKey(Schema.Number)
+  retryAfter: Schema.optionalKey(Schema.Number),
+  /** Node's code for what kept an answer from coming: `ENOTFOUND`, `CERT_HAS_EXPIRED`; `ETIMEDOUT` past the deadline. */
+  code: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     return this.reason
@@ -69,6 +89,14 @@ export class OktaHttp extends Context.Service<OktaHttp, {
    * 3 seconds, a server error, a refusal that is no JSON, or one of too many requests.
    */
   readonly postForm: (url: string, form: Form) => Effect.Effect<FormAnswer, FetchFailed>
+  /**
+   * Whatever is answered to a request, asked once, for those who look for a fault; fails with `FetchFailed` when no complete
+   * answer came by the deadline (3 seconds), or one larger than `maxBytes` bytes.
+   */
+  readonly ask: (
+    request: HttpClientRequest.HttpClientRequest,
+    options: { readonly maxBytes: number; readonly deadline?: Duration.Duration }
+  ) => Effect.Effect<Answer, FetchFailed>
 }>()("effect-okta/provider/OktaHttp") {
   /** By the `HttpClient` of the application. */
   static readonly layer: Layer.Layer<OktaHttp, never, HttpClient.HttpClient> = Layer.effect(
@@ -79,14 +107,15 @@ export class OktaHttp extends Context.Service<OktaHttp, {
 
       const attempt = <A>(
         request: HttpClientRequest.HttpClientRequest,
-        read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, FetchFailed>
+        read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, FetchFailed>,
+        deadline = requestDeadline
       ) => {
         const { url } = request
         return client.execute(request).pipe(
           Effect.mapError((error) => broken(`${url} could not be reached`, error)),
           Effect.flatMap(read),
           Effect.scoped,
-          Effect.timeoutOrElse({ duration: requestDeadline, orElse: () => tooLate(url, requestDeadline) }),
+          Effect.timeoutOrElse({ duration: deadline, orElse: () => tooLate(url, deadline) }),
           // No trace header of the user's app leaves for Okta, and no redirect is followed by any client.
           Effect.provideService(HttpClient.TracerPropagationEnabled, false),
           Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
@@ -108,7 +137,9 @@ export class OktaHttp extends Context.Service<OktaHttp, {
           attempt(
             HttpClientRequest.post(url, { acceptJson: true, headers }).pipe(HttpClientRequest.bodyUrlParams(fields)),
             (response) => readAnswer(url, response, maxBytes)
-          )
+          ),
+        ask: (request, { deadline, maxBytes }) =>
+          attempt(request, (response) => readAll(request.url, response, maxBytes), deadline)
       })
     })
   )
@@ -116,20 +147,30 @@ export class OktaHttp extends Context.Service<OktaHttp, {
 
 /** Who has kept us waiting once is not asked again at once. */
 const tooLate = (url: string, deadline: Duration.Duration) =>
-  new FetchFailed({ reason: `${url} gave no complete answer within ${Duration.format(deadline)}`, transient: false })
+  new FetchFailed({
+    reason: `${url} gave no complete answer within ${Duration.format(deadline)}`,
+    transient: false,
+    code: "ETIMEDOUT"
+  })
 
 const broken = (what: string, error: { readonly reason: { readonly _tag: string; readonly cause?: unknown } }) => {
-  const detail = innermostMessage("cause" in error.reason ? error.reason.cause : undefined)
-  return new FetchFailed({ reason: `${what}${detail === undefined ? "" : ` (${detail})`}`, transient: true })
+  const { code, message } = innermost("cause" in error.reason ? error.reason.cause : undefined)
+  return new FetchFailed({
+    reason: `${what}${message === undefined ? "" : ` (${message})`}`,
+    transient: true,
+    ...(code === undefined ? undefined : { code })
+  })
 }
 
-/** The message that names the trouble: `fetch` wraps it in one that only says "fetch failed". */
-const innermostMessage = (cause: unknown): string | undefined => {
+/** The message and the code that name the trouble: `fetch` wraps it in an error that only says "fetch failed". */
+const innermost = (cause: unknown) => {
   let message: string | undefined
+  let code: string | undefined
   for (let error = cause; error instanceof Error; error = error.cause) {
     if (error.message !== "") message = error.message
+    if ("code" in error && typeof error.code === "string") code = error.code
   }
-  return message
+  return { code, message }
 }
 
 const failure =
@@ -157,11 +198,28 @@ const readDocument = Effect.fnUntraced(function*(
   if (response.status !== 200) return yield* yield* refused(url, response, now)
   const json = yield* readJson(url, response, maxBytes)
   if (json === undefined) return yield* failure(url, response)("answered with nothing")
-  const date = yield* Effect.option(Schema.decodeUnknownEffect(HttpDate)(response.headers["date"]))
+  return { json, maxAge: maxAge(response.headers["cache-control"]), clockSkew: yield* clockSkew(response, now) }
+})
+
+const clockSkew = (response: HttpClientResponse.HttpClientResponse, now: number) =>
+  Effect.match(Schema.decodeUnknownEffect(HttpDate)(response.headers["date"]), {
+    onFailure: () => undefined,
+    onSuccess: (date) => date.epochMilliseconds - now
+  })
+
+const readAll = Effect.fnUntraced(function*(
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.fn.Return<Answer, FetchFailed> {
+  const { headers, status } = response
+  const now = yield* Clock.currentTimeMillis
   return {
-    json,
-    maxAge: maxAge(response.headers["cache-control"]),
-    clockSkew: date._tag === "Some" ? date.value.epochMilliseconds - now : undefined
+    status,
+    headers,
+    text: new TextDecoder().decode(yield* readBytes(url, response, maxBytes)),
+    clockSkew: yield* clockSkew(response, now),
+    retryAfter: yield* askedToWait(response, now)
   }
 })
 
@@ -184,6 +242,21 @@ const readJson = Effect.fnUntraced(function*(
   maxBytes: number
 ): Effect.fn.Return<unknown, FetchFailed> {
   const failed = failure(url, response)
+  const bytes = yield* readBytes(url, response, maxBytes)
+  if (bytes.length === 0) return undefined
+  const text = yield* Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    catch: () => failed("answered with text that is not UTF-8")
+  })
+  return yield* Effect.mapError(ReadJson(text), () => failed("answered with something that is not JSON"))
+})
+
+const readBytes = Effect.fnUntraced(function*(
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.fn.Return<Buffer, FetchFailed> {
+  const failed = failure(url, response)
   const chunks: Array<Uint8Array> = []
   let size = 0
   yield* Stream.runForEach(response.stream, (chunk) => {
@@ -192,13 +265,7 @@ const readJson = Effect.fnUntraced(function*(
     chunks.push(chunk)
     return Effect.void
   }).pipe(Effect.catchTag("HttpClientError", (error) => broken(`${url} broke off its answer`, error)))
-  if (size === 0) return undefined
-
-  const text = yield* Effect.try({
-    try: () => new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)),
-    catch: () => failed("answered with text that is not UTF-8")
-  })
-  return yield* Effect.mapError(ReadJson(text), () => failed("answered with something that is not JSON"))
+  return Buffer.concat(chunks)
 })
 
 /** `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), or Okta's own `X-Rate-Limit-Reset`. */

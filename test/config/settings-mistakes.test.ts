@@ -57,6 +57,7 @@ const noScheme = "does not begin with https://."
 const placeholder = (text: string) => `still holds the placeholder ${text}. Put your own domain in its place.`
 const document = "is the address of a document, not of the issuer."
 const endpoint = "is the address of an endpoint, not of the issuer."
+const serverless = "ends where the id of an authorization server belongs."
 const admin = "is on the domain of the Admin Console."
 const slash = "ends with a slash."
 const unknownAlgorithm = "is not an algorithm that can be accepted. Choose among RS256, PS256, PS384, PS512, ES256, " +
@@ -127,6 +128,14 @@ const cases: ReadonlyArray<Case> = [
     `${document} Use https://acme.okta.com/oauth2/default`
   ),
   issuer("https://acme.okta.com/oauth2/default/v1/authorize", `${endpoint} Use https://acme.okta.com/oauth2/default`),
+  issuer("https://acme.okta.com/oauth2/default/v1", `${endpoint} Use https://acme.okta.com/oauth2/default`),
+  issuer("https://acme.okta.com/oauth2/v1", `${endpoint} Use https://acme.okta.com`),
+  issuer("https://acme.okta.com/oauth2", `${serverless} Use https://acme.okta.com/oauth2/default`),
+  issuer(
+    "https://acme-admin.okta.com/oauth2/",
+    `${admin} Use https://acme.okta.com/oauth2/default`,
+    `${serverless} Use https://acme.okta.com/oauth2/default`
+  ),
   issuer("https://acme.okta.com/oauth2/v1/keys", `${endpoint} Use https://acme.okta.com`),
   issuer("https://acme.okta.com/oauth2/v1/token?x=1", `${endpoint} Use https://acme.okta.com`),
   issuer("https://acme.okta.com?x=1", "has a query or fragment. Use https://acme.okta.com"),

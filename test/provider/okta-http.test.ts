@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Tracer } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Tracer } from "effect"
+import { HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { gzipSync } from "node:zlib"
 import { OktaHttp } from "../../src/provider/OktaHttp.ts"
@@ -222,4 +223,50 @@ describe("The wait that Okta asks for", () => {
         assert.strictEqual(okta.requests.metadata, 1)
       }))
   }
+})
+
+describe("Whatever is answered to somebody who looks for a fault", () => {
+  const asking = Effect.fnUntraced(function*(fault?: Fault) {
+    const okta = yield* make()
+    const http = Context.get(yield* Layer.build(Layer.provide(OktaHttp.layer, okta.client)), OktaHttp)
+    if (fault !== undefined) okta.break(fault)
+    const request = HttpClientRequest.get(`${okta.issuer}/.well-known/openid-configuration`)
+    return { okta, ask: http.ask(request, { maxBytes, deadline: Duration.seconds(1) }) }
+  })
+
+  it.effect("is told as it stands, after one request", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(1_800_000_000_000)
+      const headers = { "content-type": "text/html", "retry-after": "7", location: "/elsewhere" }
+      for (const status of [200, 302, 404, 503]) {
+        const { ask, okta } = yield* asking({ status, headers, body: "<p>" })
+        const answer = yield* ask
+        assert.deepInclude(answer, { status, text: "<p>", clockSkew: 0, retryAfter: 7000 })
+        assert.strictEqual(answer.headers["location"], "/elsewhere")
+        assert.strictEqual(okta.log.length, 1)
+      }
+    }))
+
+  it.effect("within the deadline that was given", () =>
+    Effect.gen(function*() {
+      const { ask, okta } = yield* asking("silent")
+      const { elapsed, value } = yield* okta.timed(Effect.flip(ask))
+      assert.strictEqual(elapsed, 1000)
+      assert.strictEqual(value.code, "ETIMEDOUT")
+      assert.match(value.reason, /gave no complete answer within 1s$/)
+    }))
+
+  it.effect("within the size that was given", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* asking("flood")
+      assert.match((yield* Effect.flip(ask)).reason, /more than 64 KiB$/)
+    }))
+
+  it.effect("is nothing where nobody listens, and the failure says so by its code", () =>
+    Effect.gen(function*() {
+      const { ask, okta } = yield* asking()
+      yield* okta.leave
+      assert.strictEqual((yield* Effect.flip(ask)).code, "ECONNREFUSED")
+      yield* okta.comeBack
+    }))
 })
