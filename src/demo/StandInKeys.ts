@@ -1,5 +1,14 @@
-import { generateKeyPair, type KeyObject, randomBytes, sign as signBytes } from "node:crypto"
+import { Effect, Schema } from "effect"
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomBytes,
+  sign as signBytes
+} from "node:crypto"
 import { promisify } from "node:util"
+import type { Memory } from "./StandInStorage.ts"
 
 export type Algorithm = "RS256" | "ES256"
 
@@ -12,18 +21,31 @@ export interface SigningKey {
 
 const pair = promisify(generateKeyPair)
 
-export const generateKey = async (algorithm: Algorithm): Promise<SigningKey> => {
-  const { privateKey, publicKey } = algorithm === "RS256"
-    ? await pair("rsa", { modulusLength: 2048 })
-    : await pair("ec", { namedCurve: "P-256" })
-  const kid = randomBytes(32).toString("base64url")
-  return {
-    kid,
-    algorithm,
-    privateKey,
-    publicJwk: { alg: algorithm, kid, use: "sig", ...publicKey.export({ format: "jwk" }) }
+const keyOf = (privateKey: KeyObject, kid: string, algorithm: Algorithm): SigningKey => ({
+  kid,
+  algorithm,
+  privateKey,
+  publicJwk: { alg: algorithm, kid, use: "sig", ...createPublicKey(privateKey).export({ format: "jwk" }) }
+})
+
+const newKey = (algorithm: Algorithm): Effect.Effect<SigningKey> =>
+  Effect.promise(() =>
+    algorithm === "RS256" ? pair("rsa", { modulusLength: 2048 }) : pair("ec", { namedCurve: "P-256" })
+  ).pipe(Effect.map(({ privateKey }) => keyOf(privateKey, randomBytes(32).toString("base64url"), algorithm)))
+
+const decodeKept = Schema.decodeUnknownEffect(Schema.Struct({ kid: Schema.String, pem: Schema.String }))
+
+/** The key of this name, made on the first occasion. */
+export const keptKey = Effect.fnUntraced(function*(memory: Memory, name: string, algorithm: Algorithm) {
+  const kept = yield* memory.get("Key", name)
+  if (kept !== undefined) {
+    const { kid, pem } = yield* Effect.orDie(decodeKept(kept))
+    return keyOf(createPrivateKey(pem), kid, algorithm)
   }
-}
+  const made = yield* newKey(algorithm)
+  yield* memory.put("Key", name, { kid: made.kid, pem: made.privateKey.export({ type: "pkcs8", format: "pem" }) })
+  return made
+})
 
 const encode = (part: object | string): string =>
   Buffer.from(typeof part === "string" ? part : JSON.stringify(part)).toString("base64url")
@@ -42,14 +64,10 @@ export class KeyRing {
   #signing: SigningKey
   #next: SigningKey | undefined
 
-  private constructor(first: SigningKey) {
+  constructor(first: SigningKey) {
     this.#algorithm = first.algorithm
     this.#published = [first]
     this.#signing = first
-  }
-
-  static async make(algorithm: Algorithm): Promise<KeyRing> {
-    return new KeyRing(await generateKey(algorithm))
   }
 
   get signing(): SigningKey {
@@ -61,20 +79,25 @@ export class KeyRing {
   }
 
   /** Publishes the key that the next rotation will sign with. */
-  async publishNext(): Promise<string> {
-    if (this.#next === undefined) {
-      this.#next = await generateKey(this.#algorithm)
-      this.#published = [...this.#published, this.#next]
-    }
-    return this.#next.kid
+  get publishNext(): Effect.Effect<string> {
+    return Effect.suspend(() => this.#next === undefined ? newKey(this.#algorithm) : Effect.succeed(this.#next)).pipe(
+      Effect.map((next) => {
+        if (this.#next === undefined) {
+          this.#next = next
+          this.#published = [...this.#published, next]
+        }
+        return this.#next.kid
+      })
+    )
   }
 
   /** Signs with the key published ahead, or with a new one. The old key stays published. */
-  async rotate(): Promise<string> {
-    await this.publishNext()
-    this.#signing = this.#next ?? this.#signing
-    this.#next = undefined
-    return this.#signing.kid
+  get rotate(): Effect.Effect<string> {
+    return Effect.map(this.publishNext, () => {
+      this.#signing = this.#next ?? this.#signing
+      this.#next = undefined
+      return this.#signing.kid
+    })
   }
 
   withdraw(kid: string): void {

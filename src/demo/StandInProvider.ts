@@ -1,16 +1,27 @@
-import { Predicate } from "effect"
-import { generateKeyPairSync } from "node:crypto"
+import { Effect, Predicate } from "effect"
 import { IncomingMessage, type ServerResponse } from "node:http"
 import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
 import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
+import type { SigningKey } from "./StandInKeys.ts"
 import { type Paths, standardScopes } from "./StandInMetadata.ts"
 import { errorPage } from "./StandInPages.ts"
 import { makeSignIn } from "./StandInSignIn.ts"
-import { makeStorage } from "./StandInStorage.ts"
+import { makeStorage, type Memory } from "./StandInStorage.ts"
 import type { Tokens } from "./StandInTokens.ts"
 
 /** Answers requests of Node. */
-export type Usual = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
+export type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
+
+export const sendJson = (
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {}
+): void => {
+  response
+    .writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*", ...headers })
+    .end(JSON.stringify(body))
+}
 
 export interface ProviderSettings {
   readonly issuer: string
@@ -26,6 +37,9 @@ export interface ProviderSettings {
   /** Milliseconds. */
   readonly refreshGrace: number
   readonly tokens: Tokens
+  /** Signs the ID tokens that nobody sees. */
+  readonly innerKey: SigningKey
+  readonly memory: Memory
   readonly now: () => number
 }
 
@@ -41,7 +55,6 @@ const scopesOf = (scope: unknown): ReadonlyArray<string> =>
 const makeProvider = (settings: ProviderSettings): Provider => {
   const { clients, paths, people } = settings
   const supported = new Set([...standardScopes, ...settings.scopes])
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
 
   const policy = interactionPolicy.base()
   policy.get("login").checks.add(
@@ -52,8 +65,8 @@ const makeProvider = (settings: ProviderSettings): Provider => {
   )
 
   const provider = new Provider(settings.issuer, {
-    adapter: makeStorage(settings.refreshGrace, settings.now),
-    jwks: { keys: [privateKey.export({ format: "jwk" })] },
+    adapter: makeStorage(settings.memory, settings.refreshGrace, settings.now),
+    jwks: { keys: [settings.innerKey.privateKey.export({ format: "jwk" })] },
     clients: clients.map(registrationOf),
     clientDefaults: { id_token_signed_response_alg: "ES256" },
     clientBasedCORS: () => true,
@@ -159,7 +172,7 @@ const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
       query["prompt"] = [...new Set([...scopesOf(prompt), "consent"])].join(" ")
     }
     const hint = query["id_token_hint"]
-    if (typeof hint === "string") query["id_token_hint"] = tokens.innerOf(hint)
+    if (typeof hint === "string") query["id_token_hint"] = await Effect.runPromise(tokens.innerOf(hint))
     ctx.query = query
     await next()
   })
@@ -190,9 +203,9 @@ const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
       }
     }
     const person = people.find((person) => uidOf(person) === oidc.entities.AccessToken?.accountId)
-    const accessToken = tokens.accessToken(ctx, inner, person)
+    const accessToken = await Effect.runPromise(tokens.accessToken(ctx, inner, person))
     const idToken = typeof innerIdToken === "string"
-      ? { id_token: tokens.idToken(ctx, innerIdToken, accessToken) }
+      ? { id_token: await Effect.runPromise(tokens.idToken(ctx, innerIdToken, accessToken)) }
       : {}
     ctx.body = { ...body, access_token: accessToken, ...idToken }
   })
@@ -201,7 +214,8 @@ const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
     await next()
     const { body, oidc } = ctx
     if (ctx.path !== paths.endpoint("introspect") || !Predicate.isObject(body)) return
-    if (body["active"] === true) ctx.body = tokens.introspection(oidc?.params["token"]) ?? body
+    if (body["active"] !== true) return
+    ctx.body = (await Effect.runPromise(tokens.introspection(oidc?.params["token"]))) ?? body
   })
 }
 
@@ -224,7 +238,7 @@ const withBody = (request: IncomingMessage, body: string): IncomingMessage => {
 }
 
 /** Everything of the authorization server but its documents: sign-in, tokens, introspection, revocation, logout. */
-export const makeHandler = (settings: ProviderSettings): Usual => {
+export const makeHandler = (settings: ProviderSettings): Answer => {
   const { paths, people, tokens } = settings
   const provider = makeProvider(settings)
   addQuirks(provider, settings)
@@ -237,13 +251,15 @@ export const makeHandler = (settings: ProviderSettings): Usual => {
         return signIn(request, request.method === "POST" ? await read(request) : "", response)
       case "userinfo": {
         const [scheme, token] = request.headers.authorization?.split(" ") ?? []
-        if (token !== undefined) request.headers.authorization = `${scheme} ${tokens.innerOf(token)}`
+        if (token !== undefined) {
+          request.headers.authorization = `${scheme} ${await Effect.runPromise(tokens.innerOf(token))}`
+        }
         return handle(request, response)
       }
       case "introspect":
       case "revoke": {
         const form = new URLSearchParams(await read(request))
-        const token = tokens.innerOf(form.get("token") ?? "")
+        const token = await Effect.runPromise(tokens.innerOf(form.get("token") ?? ""))
         // to `oidc-provider` a foreign JWT is an error; to Okta it is a token that is not active
         if (form.has("token")) form.set("token", token.includes(".") ? "unknown" : token)
         return handle(withBody(request, form.toString()), response)

@@ -1,7 +1,9 @@
+import { Effect } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import type { Context } from "oidc-provider"
 import { type Person, uidOf } from "./StandInDirectory.ts"
 import { type KeyRing, sign, type SigningKey } from "./StandInKeys.ts"
+import type { Memory } from "./StandInStorage.ts"
 
 type Claims = Readonly<Record<string, unknown>>
 
@@ -16,6 +18,7 @@ export interface TokenSettings {
   readonly accessTokenKey: () => SigningKey
   /** Unix time in milliseconds. */
   readonly now: () => number
+  readonly memory: Memory
 }
 
 const idTokenLifetime = 3600
@@ -35,19 +38,22 @@ interface Grant {
 }
 
 /** The tokens on the wire, shaped as Okta's, and what `oidc-provider` knows them as. */
-export class Tokens {
-  readonly #settings: TokenSettings
-  readonly #inner = new Map<string, string>()
-  readonly #claims = new Map<string, Claims>()
-
-  constructor(settings: TokenSettings) {
-    this.#settings = settings
-  }
-
+export interface Tokens {
   /** An access token's payload. Members without a value are left out by JSON, as Okta leaves them out. */
-  claims({ acr, authTime, clientId, person, scopes }: Grant): Claims {
-    const settings = this.#settings
-    const issuedAt = Math.floor(settings.now() / 1000)
+  readonly claims: (grant: Grant) => Claims
+  readonly accessToken: (ctx: Context, inner: string, person: Person | undefined) => Effect.Effect<string>
+  readonly idToken: (ctx: Context, inner: string, accessToken: string) => Effect.Effect<string>
+  /** What `oidc-provider` knows this token as: the text itself unless Okta's shape was put over it. */
+  readonly innerOf: (token: string) => Effect.Effect<string>
+  /** Okta's answer about an access token that `oidc-provider` found good (RFC 7662 section 2.2). */
+  readonly introspection: (inner: unknown) => Effect.Effect<Claims | undefined>
+}
+
+export const makeTokens = (settings: TokenSettings): Tokens => {
+  const { memory, now } = settings
+
+  const claims = ({ acr, authTime, clientId, person, scopes }: Grant): Claims => {
+    const issuedAt = Math.floor(now() / 1000)
     return {
       ver: 1,
       jti: `AT.${randomId()}`,
@@ -66,60 +72,63 @@ export class Tokens {
     }
   }
 
-  accessToken(ctx: Context, inner: string, person: Person | undefined): string {
-    const entities = ctx.oidc?.entities ?? {}
-    const issued = entities.AccessToken ?? entities.ClientCredentials
-    const signIn = entities.AuthorizationCode ?? entities.RefreshToken
-    const claims = this.claims({
-      person,
-      clientId: issued?.clientId ?? "",
-      scopes: issued?.scope?.split(" ") ?? [],
-      authTime: signIn?.authTime,
-      acr: signIn?.acr
+  return {
+    claims,
+
+    accessToken: Effect.fnUntraced(function*(ctx, inner, person) {
+      const entities = ctx.oidc?.entities ?? {}
+      const issued = entities.AccessToken ?? entities.ClientCredentials
+      const signIn = entities.AuthorizationCode ?? entities.RefreshToken
+      const payload = claims({
+        person,
+        clientId: issued?.clientId ?? "",
+        scopes: issued?.scope?.split(" ") ?? [],
+        authTime: signIn?.authTime,
+        acr: signIn?.acr
+      })
+      const key = settings.accessTokenKey()
+      const token = sign(key, header(key), payload)
+      yield* memory.put("Token", token, { inner })
+      yield* memory.put("Claims", inner, payload)
+      return token
+    }),
+
+    // Okta adds `at_hash` in the code flow too.
+    idToken: Effect.fnUntraced(function*(ctx, inner, accessToken) {
+      const { sid: _, ...innerClaims }: Claims = JSON.parse(
+        Buffer.from(inner.split(".")[1] ?? "", "base64url").toString()
+      )
+      const entities = ctx.oidc?.entities ?? {}
+      const signIn = entities.AuthorizationCode ?? entities.RefreshToken
+      const issuedAt = Math.floor(now() / 1000)
+      const key = settings.keys.signing
+      const token = sign(key, header(key), {
+        ...innerClaims,
+        ver: 1,
+        iat: issuedAt,
+        exp: issuedAt + idTokenLifetime,
+        jti: `ID.${randomId()}`,
+        amr: signIn?.amr,
+        acr: signIn?.acr,
+        idp: "00o1standInOkta77777",
+        auth_time: signIn?.authTime,
+        at_hash: createHash("sha256").update(accessToken).digest().subarray(0, 16).toString("base64url")
+      })
+      yield* memory.put("Token", token, { inner })
+      return token
+    }),
+
+    innerOf: (token) =>
+      Effect.map(memory.get("Token", token), (kept) => typeof kept?.["inner"] === "string" ? kept["inner"] : token),
+
+    introspection: Effect.fnUntraced(function*(inner) {
+      const payload = typeof inner === "string" ? yield* memory.get("Claims", inner) : undefined
+      if (payload === undefined) return undefined
+      const { cid, scp, ver: _, ...rest } = payload
+      const isActive = typeof payload["exp"] === "number" && payload["exp"] * 1000 > now()
+      if (!isActive) return { active: false }
+      const scope = Array.isArray(scp) ? scp.join(" ") : undefined
+      return { active: true, token_type: "Bearer", client_id: cid, username: payload["sub"], scope, ...rest }
     })
-    const key = this.#settings.accessTokenKey()
-    const token = sign(key, header(key), claims)
-    this.#inner.set(token, inner)
-    this.#claims.set(inner, claims)
-    return token
-  }
-
-  /** Okta adds `at_hash` in the code flow too. */
-  idToken(ctx: Context, inner: string, accessToken: string): string {
-    const { sid: _, ...claims }: Claims = JSON.parse(Buffer.from(inner.split(".")[1] ?? "", "base64url").toString())
-    const entities = ctx.oidc?.entities ?? {}
-    const signIn = entities.AuthorizationCode ?? entities.RefreshToken
-    const issuedAt = Math.floor(this.#settings.now() / 1000)
-    const key = this.#settings.keys.signing
-    const token = sign(key, header(key), {
-      ...claims,
-      ver: 1,
-      iat: issuedAt,
-      exp: issuedAt + idTokenLifetime,
-      jti: `ID.${randomId()}`,
-      amr: signIn?.amr,
-      acr: signIn?.acr,
-      idp: "00o1standInOkta77777",
-      auth_time: signIn?.authTime,
-      at_hash: createHash("sha256").update(accessToken).digest().subarray(0, 16).toString("base64url")
-    })
-    this.#inner.set(token, inner)
-    return token
-  }
-
-  /** What `oidc-provider` knows this token as: the text itself unless Okta's shape was put over it. */
-  innerOf(token: string): string {
-    return this.#inner.get(token) ?? token
-  }
-
-  /** Okta's answer about an access token that `oidc-provider` found good (RFC 7662 section 2.2). */
-  introspection(inner: unknown): Claims | undefined {
-    const claims = typeof inner === "string" ? this.#claims.get(inner) : undefined
-    if (claims === undefined) return undefined
-    const { cid, scp, ver: _, ...rest } = claims
-    const isActive = typeof claims["exp"] === "number" && claims["exp"] * 1000 > this.#settings.now()
-    if (!isActive) return { active: false }
-    const scope = Array.isArray(scp) ? scp.join(" ") : undefined
-    return { active: true, token_type: "Bearer", client_id: cid, username: claims["sub"], scope, ...rest }
   }
 }

@@ -1,55 +1,16 @@
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import { createHash, randomBytes } from "node:crypto"
-import {
-  ada,
-  bob,
-  type Client,
-  nativeClient,
-  type Person,
-  serviceClient,
-  webClient
-} from "../../src/demo/StandInDirectory.ts"
-import { type Algorithm, generateKey, KeyRing, sign } from "../../src/demo/StandInKeys.ts"
-import {
-  discoveryDocument,
-  type Endpoint,
-  makePaths,
-  oktaError,
-  standardScopes
-} from "../../src/demo/StandInMetadata.ts"
-import { makeHandler } from "../../src/demo/StandInProvider.ts"
-import { Tokens, type TokenSettings } from "../../src/demo/StandInTokens.ts"
+import * as StandIn from "../../src/demo/StandIn.ts"
+import type { Client, Person } from "../../src/demo/StandInDirectory.ts"
+import { sign } from "../../src/demo/StandInKeys.ts"
+import type { Endpoint } from "../../src/demo/StandInMetadata.ts"
+import type { Memory } from "../../src/demo/StandInStorage.ts"
 import { Browser, type Credentials, OktaRefused } from "./StandInBrowser.ts"
-import { type Handler, listen, type Outage, sendJson } from "./StandInDoor.ts"
+import { type Handler, listen, type Outage } from "./StandInDoor.ts"
 
-export interface Options {
-  /** `custom` (the default): issuer `http://127.0.0.1:PORT/oauth2/default`. `org`: `http://127.0.0.1:PORT`. */
-  readonly kind?: "custom" | "org"
-  /** The last part of a custom server's issuer. Default `default`. */
-  readonly serverId?: string
+export interface Options extends StandIn.StandInOptions {
   /** Default: a free one. */
   readonly port?: number
-  /** The `aud` of access tokens. Default `api://default`; the issuer for an org server. */
-  readonly audience?: string
-  readonly algorithm?: Algorithm
-  /** Default: `nativeClient`, `webClient`, `serviceClient`. */
-  readonly clients?: ReadonlyArray<Client>
-  /** Default: `ada`, `bob`. */
-  readonly people?: ReadonlyArray<Person>
-  /** Fills in the first person's user name and password on the sign-in page: for a demonstration. Default `false`. */
-  readonly filledIn?: boolean
-  /** Scopes an administrator added. Default `mcp:read`, `mcp:write`. */
-  readonly scopes?: ReadonlyArray<string>
-  /** Granted when a request names no scope; without them, as by default, such a request is refused. */
-  readonly defaultScopes?: ReadonlyArray<string>
-  /** Claims an administrator added to access tokens; they can overwrite and, with `undefined`, remove others. */
-  readonly claims?: TokenSettings["claims"]
-  /** Seconds. Default 3600. */
-  readonly accessTokenLifetime?: number
-  /** How long a rotated refresh token still works, in seconds. Default 30. */
-  readonly refreshGrace?: number
-  /** `max-age` of the key set, in seconds. Default 3600. */
-  readonly keysMaxAge?: number
 }
 
 export interface SignIn {
@@ -140,67 +101,28 @@ export class OktaStandIn extends Context.Service<OktaStandIn, {
   }
 }
 
+/** As it would be in a file, without one, and without a time at which anything goes. */
+const makeMemory = (): Memory => {
+  const kept = new Map<string, string>()
+  return {
+    get: (kind, name) =>
+      Effect.sync(() => {
+        const text = kept.get(`${kind} ${name}`)
+        return text === undefined ? undefined : JSON.parse(text)
+      }),
+    put: (kind, name, value) => Effect.sync(() => void kept.set(`${kind} ${name}`, JSON.stringify(value))),
+    remove: (kind, name) => Effect.sync(() => void kept.delete(`${kind} ${name}`))
+  }
+}
+
 const make = Effect.fnUntraced(
   function*(options: Options): Effect.fn.Return<OktaStandIn["Service"], never, Scope.Scope> {
-    const {
-      accessTokenLifetime = 3600,
-      algorithm = "RS256",
-      clients = [nativeClient, webClient, serviceClient],
-      kind = "custom",
-      people = [ada, bob],
-      scopes = ["mcp:read", "mcp:write"]
-    } = options
-    const clock = yield* Clock.Clock
-    const now = () => clock.currentTimeMillisUnsafe()
-    const ring = yield* Effect.promise(() => KeyRing.make(algorithm))
-    const unpublished = yield* Effect.promise(() => generateKey(algorithm))
-
     const door = yield* listen(options.port ?? 0)
     const { origin } = door
-    const paths = makePaths(kind, options.serverId ?? "default")
-    const issuer = origin + paths.issuer
-    const audience = options.audience ?? (kind === "org" ? issuer : "api://default")
-    const document = discoveryDocument(origin, paths, algorithm, [...standardScopes, ...scopes])
-    const tokens = new Tokens({
-      issuer,
-      audience,
-      accessTokenLifetime,
-      claims: options.claims ?? (() => ({})),
-      keys: ring,
-      accessTokenKey: () => kind === "org" ? unpublished : ring.signing,
-      now
-    })
-    const provider = makeHandler({
-      issuer,
-      paths,
-      clients,
-      people,
-      filledIn: options.filledIn ?? false,
-      scopes,
-      defaultScopes: options.defaultScopes ?? [],
-      accessTokenLifetime,
-      refreshGrace: (options.refreshGrace ?? 30) * 1000,
-      tokens,
-      now
-    })
-
-    door.open(paths, (request, response) => {
-      const path = new URL(request.url ?? "/", origin).pathname
-      switch (paths.find(path)) {
-        case "discovery":
-          return sendJson(response, 200, document, { "cache-control": "max-age=86400, must-revalidate" })
-        case "keys":
-          return sendJson(response, 200, ring.jwks, {
-            "cache-control": `max-age=${options.keysMaxAge ?? 3600}, must-revalidate`
-          })
-        case "register":
-          return sendJson(response, 401, oktaError("E0000005", "Invalid session"))
-        case "other":
-          return sendJson(response, 404, oktaError("E0000007", `Not found: Resource not found: ${path}`))
-        default:
-          return provider(request, response)
-      }
-    })
+    const standIn = yield* StandIn.make(origin, makeMemory(), options)
+    const { audience, clients, issuer, keys: ring, paths, people, scopes, tokens } = standIn
+    const clock = yield* Clock.Clock
+    door.open(paths, standIn.answer)
 
     const clientOf = (clientId: string | undefined, type: (client: Client) => boolean): Client => {
       const client = clients.find((client) => clientId === undefined ? type(client) : client.clientId === clientId)
@@ -245,8 +167,8 @@ const make = Effect.fnUntraced(
 
       keys: Effect.sync(() => ring.jwks),
       signingKey: Effect.sync(() => ring.signing.kid),
-      publishKey: Effect.promise(() => ring.publishNext()),
-      rotateKeys: Effect.promise(() => ring.rotate()),
+      publishKey: Effect.suspend(() => ring.publishNext),
+      rotateKeys: Effect.suspend(() => ring.rotate),
       withdrawKey: (kid) => Effect.sync(() => ring.withdraw(kid)),
       mint: (claims = {}, header = {}) =>
         Effect.sync(() => {
@@ -255,7 +177,7 @@ const make = Effect.fnUntraced(
             person: people[0],
             clientId: clients[0]?.clientId ?? "",
             scopes: ["openid", ...scopes],
-            authTime: Math.floor(now() / 1000),
+            authTime: Math.floor(clock.currentTimeMillisUnsafe() / 1000),
             acr: undefined
           })
           return sign(

@@ -1,7 +1,7 @@
 import { Effect, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { type Endpoint, oktaError, type Paths } from "../../src/demo/StandInMetadata.ts"
-import type { Usual } from "../../src/demo/StandInProvider.ts"
+import { type Answer, sendJson } from "../../src/demo/StandInProvider.ts"
 
 /** Answers in place of the usual handler, which it can leave it to. */
 export type Handler = (
@@ -13,17 +13,6 @@ export type Handler = (
 /** How Okta is away: drops the connection, answers 503, or takes the request and never answers. */
 export type Outage = "refuse" | "error" | "hang"
 
-export const sendJson = (
-  response: ServerResponse,
-  status: number,
-  body: unknown,
-  headers: Readonly<Record<string, string>> = {}
-): void => {
-  response
-    .writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*", ...headers })
-    .end(JSON.stringify(body))
-}
-
 /** The HTTP server in front of everything: it counts the requests, and fails them when a test says so. */
 export class Door {
   readonly origin: string
@@ -32,14 +21,14 @@ export class Door {
   readonly #hanging = new Set<ServerResponse>()
   #outage: Outage | undefined
   #find: Paths["find"] = () => "other"
-  #usual: Usual = (_, response) => void response.destroy()
+  #usual: Answer = (_, response) => void response.destroy()
 
   constructor(origin: string) {
     this.origin = origin
   }
 
   /** The server listens before its handler can be made, because the issuer contains the port. */
-  open(paths: Paths, usual: Usual): void {
+  open(paths: Paths, usual: Answer): void {
     this.#find = paths.find
     this.#usual = usual
   }

@@ -2,6 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
+import { sendJson } from "../../src/demo/StandInProvider.ts"
 import {
   assertLocal,
   assertSentBack,
@@ -13,7 +14,6 @@ import {
   Scene,
   type UserAgent
 } from "../support/ProxyScene.ts"
-import { sendJson } from "../support/StandInDoor.ts"
 
 describe("H. /callback", () => {
   it.effect("#125 a state that is missing, unknown, garbage or expired: a page, and Okta is not asked", () =>

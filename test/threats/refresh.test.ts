@@ -1,6 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { sendJson } from "../../src/demo/StandInProvider.ts"
 import {
   assertRefused,
   asTimePasses,
@@ -12,7 +13,6 @@ import {
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
-import { sendJson } from "../support/StandInDoor.ts"
 
 const together = { concurrency: "unbounded" } as const
 const hour = 3600

@@ -9,6 +9,7 @@ import { dirname } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
+import { sendJson } from "../../src/demo/StandInProvider.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
 import { build } from "../proxy/ProxyTest.ts"
@@ -23,7 +24,6 @@ import {
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
-import { sendJson } from "../support/StandInDoor.ts"
 import { assertHidden, exposedCause, laidBare, partsOf, Watch } from "../support/Watch.ts"
 
 const canary = "c4n4ry-9f8e7d6c5b4a-c4n4ry-9f8e7d6c5b4a"
