@@ -1,6 +1,6 @@
 import { Array, Clock, Context, Effect, Layer, Option, Redacted } from "effect"
 import { compactDecrypt, CompactEncrypt } from "jose"
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto"
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from "node:crypto"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { allowEphemeral, proxySettings } from "./ProxySettings.ts"
@@ -116,14 +116,25 @@ const algorithms = { keyManagementAlgorithms: ["dir"], contentEncryptionAlgorith
 const fromBytes = (secret: Uint8Array) => {
   const derive = (info: string, length: number) =>
     Buffer.from(hkdfSync("sha256", secret, "", `effect-okta/${info}`, length))
+  /** A key for each purpose, derived on its first use. */
+  const keysFor = (use: "seal" | "hash") => {
+    const keys = new Map<Purpose, KeyObject>()
+    return (purpose: Purpose): KeyObject => {
+      const known = keys.get(purpose)
+      if (known !== undefined) return known
+      const key = createSecretKey(derive(`${use}/${purpose}`, 32))
+      keys.set(purpose, key)
+      return key
+    }
+  }
+  const hashingKey = keysFor("hash")
   const header = { alg: "dir", enc: "A256GCM", kid: derive("kid", 9).toString("base64url") }
   return {
     header,
     /** Header and empty key, as they begin whatever is sealed with this secret. */
     prefix: `${Buffer.from(JSON.stringify(header)).toString("base64url")}..`,
-    sealingKey: (purpose: Purpose) => derive(`seal/${purpose}`, 32),
-    hash: (purpose: Purpose, text: string) =>
-      createHmac("sha256", derive(`hash/${purpose}`, 32)).update(text).digest("base64url")
+    sealingKey: keysFor("seal"),
+    hash: (purpose: Purpose, text: string) => createHmac("sha256", hashingKey(purpose)).update(text).digest("base64url")
   }
 }
 

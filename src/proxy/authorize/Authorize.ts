@@ -103,7 +103,7 @@ export const routes: Layer.Layer<
         asked: AuthorizationRequest.ApprovedRequest
       ) {
         const browser = yield* browsers.get(request)
-        const mark = yield* browsers.mark(browser.id)
+        const { mark } = browser
         // The owner of this server has answered for a configured client, and the person perhaps before.
         if (client.origin === "configured" || (yield* consents.covers(asked, mark, request))) {
           return browser.remember(yield* signIn(asked, mark, request.method))

@@ -1,12 +1,13 @@
 import { Duration, Effect, Option } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { ProxySettings } from "../ProxySettings.ts"
 import type { Sealed } from "../Sealed.ts"
 
 /** A browser that has been here before, or is now given the cookie by which it is known. */
 export interface KnownBrowser {
-  readonly id: string
+  /** Stands for the browser without naming it, whichever secret its cookie is signed with. */
+  readonly mark: string
   /** Puts the cookie on an answer, for another 30 days. */
   readonly remember: (response: HttpServerResponse.HttpServerResponse) => HttpServerResponse.HttpServerResponse
 }
@@ -21,12 +22,10 @@ export interface KnownBrowser {
  * this very host (`__Host-`), save on a loopback server without TLS.
  */
 export interface BrowserBinding {
-  /** The browser's id, if it has one that was made here. */
-  readonly find: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Option.Option<string>>
+  /** Whether the request comes with a cookie that was made here. */
+  readonly isKnown: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean>
   /** The browser, which has an id from now on. */
   readonly get: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<KnownBrowser>
-  /** A mark that stands for the browser without naming it. */
-  readonly mark: (id: string) => Effect.Effect<string>
   /** Whether the request comes from the browser that the mark stands for. */
   readonly isMarked: (request: HttpServerRequest.HttpServerRequest, mark: string) => Effect.Effect<boolean>
 }
@@ -56,26 +55,26 @@ export const make = (settings: ProxySettings, sealed: Sealed["Service"]): Browse
   })
 
   return {
-    find,
+    isKnown: (request) => Effect.map(find(request), Option.isSome),
     get: Effect.fnUntraced(function*(request) {
       const id = Option.getOrElse(yield* find(request), () => randomBytes(32).toString("base64url"))
       const value = `${id}.${yield* sealed.hash("binding", `cookie/${id}`)}`
       return {
-        id,
+        mark: markOf(id),
         remember: HttpServerResponse.setCookieUnsafe(name, value, {
           ...cookieOptions(settings),
           maxAge: lifetime
         })
       }
     }),
-    mark: (id) => sealed.hash("binding", `mark/${id}`),
-    isMarked: (request, mark) =>
-      Effect.flatMap(
-        find(request),
-        Option.match({
-          onNone: () => Effect.succeed(false),
-          onSome: (id) => sealed.confirms("binding", `mark/${id}`, mark)
-        })
-      )
+    isMarked: (request, mark) => Effect.map(find(request), (id) => Option.isSome(id) && isEqual(markOf(id.value), mark))
   }
+}
+
+/** Of 256 random bits nobody finds out from it what they are; and no secret is needed that may be replaced. */
+const markOf = (id: string): string => createHash("sha256").update(`effect-okta/browser/${id}`).digest("base64url")
+
+const isEqual = (expected: string, actual: string): boolean => {
+  const [one, other] = [Buffer.from(expected), Buffer.from(actual)]
+  return one.length === other.length && timingSafeEqual(one, other)
 }

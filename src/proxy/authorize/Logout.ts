@@ -137,7 +137,7 @@ export const routes: Layer.Layer<
         const back = backTo(Option.getOrUndefined(client), parameters)
         if (typeof back === "string") return refused(back)
         const browser = yield* browsers.get(request)
-        const text = yield* seal({ step: "asked", browser: yield* browsers.mark(browser.id), back })
+        const text = yield* seal({ step: "asked", browser: browser.mark, back })
         return browser.remember(question(`${serverUrl}/oauth/logout`, text))
       },
       Effect.catchTag("DocumentUnavailable", (error) => Effect.as(Effect.logWarning(error.message), clientAway))
