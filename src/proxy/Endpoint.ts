@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { basePathOf, routePath } from "../config/PublicUrl.ts"
 import { readableAnswer } from "../resource/Cors.ts"
+import { isRepeated, severalHosts } from "../resource/HeaderLines.ts"
 import type { ProxySettings } from "./ProxySettings.ts"
 
 /** Where an endpoint is reached: below the base path of `serverUrl`, and without it where it was removed on the way. */
@@ -32,6 +33,7 @@ export const answering = (
   const options = HttpServerResponse.empty({ status: 204, headers })
   const refused = HttpServerResponse.empty({ status: 405, headers: { ...headers, allow: methods } })
   return router.add("*", routePath(path), (request) => {
+    if (isRepeated(request.source, "host")) return Effect.succeed(severalHosts)
     const handler = request.method === "POST"
       ? handlers.POST
       : request.method === "GET" || request.method === "HEAD"

@@ -3,6 +3,7 @@ import { HttpRouter, HttpServerResponse } from "effect/http"
 import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
 import { basePathOf, routePath } from "../config/PublicUrl.ts"
 import { metadataCors } from "./Cors.ts"
+import { isRepeated, severalHosts } from "./HeaderLines.ts"
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
@@ -110,8 +111,16 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfi
       yield* router.add(
         "*",
         routePath(path),
-        ({ method }) =>
-          Effect.succeed(method === "GET" || method === "HEAD" ? answer : method === "OPTIONS" ? options : refused)
+        ({ method, source }) =>
+          Effect.succeed(
+            isRepeated(source, "host")
+              ? severalHosts
+              : method === "GET" || method === "HEAD"
+              ? answer
+              : method === "OPTIONS"
+              ? options
+              : refused
+          )
       )
     }
   })

@@ -157,7 +157,8 @@ const singleLines = (raw: ReadonlyArray<string>) => {
   return headers
 }
 
-const raw = (port: number, text: string): Effect.Effect<Answer> =>
+/** Sends bytes as they stand, and gives the first answer to them. */
+export const raw = (port: number, text: string): Effect.Effect<Answer> =>
   Effect.callback((resume) => {
     const chunks: Array<Buffer> = []
     const socket = connect(port, "127.0.0.1")

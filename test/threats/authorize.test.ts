@@ -116,6 +116,10 @@ layer(Scene.layer())("F. /authorize: a page, and never a redirect, before the re
       const send = (state: string) =>
         scene.browser().ask("/oauth/authorize", { body: scene.authorizeUrl({ state }).searchParams })
       assertLocal(yield* send("s".repeat(100_000)), 413)
+      // Node itself refuses a line so long.
+      const byGet = yield* scene.browser().ask(scene.authorizeUrl({ state: "s".repeat(100_000) }))
+      assert.deepStrictEqual([byGet.status, byGet.body], [431, ""])
+      assertLocal(yield* scene.browser().ask(scene.authorizeUrl({ state: "s".repeat(14_000) })), 400)
       const longest = "s".repeat(2048)
       assert.strictEqual((yield* send(longest)).status, 200)
       const { location } = yield* scene.browser().ask(scene.authorizeUrl({ state: longest, prompt: "none" }))

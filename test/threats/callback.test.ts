@@ -69,6 +69,8 @@ layer(Scene.layer())("H. /callback", (it) => {
       const attackers = yield* scene.comeBack(scene.browser())
       const asked = yield* scene.okta.requests("token")
       assertLocal(yield* victim.ask(attackers), 403, "access_denied")
+      // And where it has none.
+      assertLocal(yield* scene.browser().ask(yield* scene.comeBack(scene.browser())), 403, "access_denied")
       assert.strictEqual(yield* scene.okta.requests("token"), asked)
       // With the victim's own state Okta is asked, and refuses: the code belongs to another verifier.
       const mixed = callbackUrl(own, { code: attackers.searchParams.get("code") ?? "" })

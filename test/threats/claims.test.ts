@@ -447,3 +447,18 @@ layer(GuardedServer.layer({ allowedClients: ["0oa1client", "0oa2client"] }).pipe
       }))
   }
 )
+
+const orgServer = "https://test.okta.com"
+
+layer(GuardedServer.layer({ issuer: orgServer }).pipe(Layer.provideMerge(OktaTest.layer({ issuer: orgServer }))))(
+  "C. Claims, the org server as issuer",
+  (it) => {
+    it.effect("#49 token of a custom server at an org server's resource: 401", () =>
+      assertClaimsRefused([
+        { iss: `${orgServer}/oauth2/default` },
+        { iss: `${orgServer}/oauth2` },
+        { iss: `${orgServer}/` },
+        { iss: "https://test-admin.okta.com" }
+      ], "InvalidIssuer"))
+  }
+)

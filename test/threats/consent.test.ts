@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import { secret } from "../proxy/ProxyTest.ts"
 import * as DocumentHost from "../support/DocumentHost.ts"
 import {
+  assertLocal,
   assertSentBack,
   decide,
   fieldsOf,
@@ -149,20 +150,22 @@ layer(Scene.layer())("G. Consent: the person's answer", (it) => {
   it.effect("#111 a sign-in at Okta that another browser began comes to nothing: no code, and Okta is not asked", () =>
     Effect.gen(function*() {
       const scene = yield* Scene
-      const { location } = yield* scene.allow(scene.browser())
       const asked = yield* scene.okta.requests("token")
-      const writes = scene.writes.length
       const withoutCookie = scene.browser()
       const withCookie = scene.browser()
       yield* withCookie.ask(scene.authorizeUrl())
-      const back = yield* Effect.orDie(scene.okta.authorize(location))
-      for (const [victim, status] of [[withCookie, 403], [withoutCookie, 400]] as const) {
+      for (const victim of [withCookie, withoutCookie]) {
+        const attacker = scene.browser()
+        const { location } = yield* scene.allow(attacker)
+        const writes = scene.writes.length
+        const back = yield* Effect.orDie(scene.okta.authorize(location))
         const answer = yield* victim.ask(back)
-        assert.strictEqual(answer.status, status)
-        assert.isFalse(answer.headers.has("location"))
+        assertLocal(answer, 403, "access_denied")
+        // Nor has the attacker anything of it.
+        assertLocal(yield* attacker.ask(back), 400)
+        assert.deepStrictEqual(scene.writes.slice(writes), ["take flow", "take flow"])
       }
       assert.strictEqual(yield* scene.okta.requests("token"), asked)
-      assert.deepStrictEqual(scene.writes.slice(writes), ["take flow", "take flow"])
     }))
 
   it.effect("#112 counts only from the browser that was asked, whoever sends it", () =>
@@ -273,6 +276,22 @@ layer(Scene.layer({ settings: { rememberConsent: true } }))("G. Consent: remembe
       assert.isTrue(yield* isAsked(browser, { client_id, prompt: "consent" }))
       assert.isTrue(yield* isAsked(browser, {}))
       assert.isTrue(yield* isAsked(scene.browser(), { client_id }))
+    }))
+
+  it.effect("#108 lets nobody through without being seen: prompt=none is refused also where it counts", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene
+      const browser = scene.browser()
+      const changes = { prompt: "none" }
+      assertSentBack(yield* browser.ask(scene.authorizeUrl(changes), own), "consent_required")
+      yield* scene.code({}, browser)
+      assert.isFalse(yield* isAsked(browser, {}))
+      for (const site of ["none", "same-origin", "cross-site", "same-site", "x"]) {
+        const asked = yield* browser.ask(scene.authorizeUrl(changes), { headers: { "sec-fetch-site": site } })
+        assertSentBack(asked, "consent_required")
+      }
+      assertSentBack(yield* browser.ask(scene.authorizeUrl(changes)), "consent_required")
+      assertSentBack(yield* scene.browser().ask(scene.authorizeUrl(changes), own), "consent_required")
     }))
 
   it.effect("#114 #115 counts by the browser's own cookie only", () =>

@@ -172,9 +172,9 @@ describe("Faults: Keys, clocks and clients", () => {
       okta.break("silent", ["keys"])
       yield* TestClock.adjust("5 minutes")
       // Time stands still and Okta is silent, so whoever waited would wait for ever.
-      for (let round = 0; round < 50; round++) {
-        yield* Effect.forEach(tokens, verify, { concurrency: "unbounded" })
-      }
+      const requests = Array.from({ length: 50 }, () => tokens).flat()
+      assert.lengthOf(requests, 10_000)
+      yield* Effect.forEach(requests, verify, { concurrency: "unbounded" })
       yield* okta.settled
       assert.deepStrictEqual([okta.requests.keys, okta.waiting()], [2, 1])
       okta.mend()

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Redacted } from "effect"
+import { Effect, Fiber, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { createHmac, createSecretKey, generateKeyPairSync } from "node:crypto"
 import { serve } from "../support/FaultScene.ts"
@@ -125,6 +125,9 @@ describe("E. Key set and discovery", () => {
         const server = yield* serve(okta)
         assertRefused(yield* server.ask({ token: Redacted.value(okta.token()) }), "temporarily_unavailable")
         assert.deepStrictEqual([asked, okta.requests.metadata], [1, 1])
+        // Whoever does not want to start without Okta does not start.
+        const start = Effect.exit(Layer.build(okta.layer({ failFast: true })))
+        assert.include(String(yield* start), "DiscoveryFailed")
       }))
   }
 

@@ -271,6 +271,21 @@ layer(GuardedServer.layer({ maxTokenLength: 65_536 }, largeHeaders).pipe(Layer.p
         yield* assertAccepted(issuer.token({ payload: goodClaims({ pad: "x".repeat(11_000) }) }))
       }))
 
+    it.effect("#11 a kid of 10 kB, where the settings allow so long a token: 401, never logged whole", () =>
+      Effect.gen(function*() {
+        const issuer = yield* RawIssuer
+        const { logged } = yield* GuardedServer
+        const already = logged.length
+        const header = { alg: "RS256", kid: "k\u001b".repeat(5120) }
+        const error = yield* assertTokenRefused(issuer.token({ header }), "UnknownKey")
+        assert.isBelow(error.message.length, 1000)
+        const lines = logged.slice(already).filter((line) => line.includes("Request refused"))
+        assert.lengthOf(lines, 1)
+        assert.notMatch(lines.join(), /\p{Cc}/u)
+        assert.isBelow(lines.join().length, 1000)
+        yield* assertAccepted(issuer.token())
+      }))
+
     it.effect("#27 60,000 dots, where the settings allow them: 401 before base64 and JSON", () =>
       Effect.gen(function*() {
         const issuer = yield* RawIssuer

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash } from "node:crypto"
 import { routePath } from "../../config/PublicUrl.ts"
+import { isRepeated } from "../../resource/HeaderLines.ts"
 import { originCheck } from "../../resource/RequestOrigin.ts"
 import { pathsOf } from "../Endpoint.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
@@ -91,6 +92,14 @@ export const unreadable = (error: MalformedRequest | BodyTooLarge): HttpServerRe
     detail: error.message
   })
 
+const severalHosts = problem({
+  status: 400,
+  title: "This request cannot be read",
+  words: "Your browser, or something between it and this server, sent a request that is not in order. Try again.",
+  code: "invalid_request",
+  detail: "There is more than one Host header."
+})
+
 const strangeHost = problem({
   status: 403,
   title: "This is not the right address",
@@ -126,6 +135,7 @@ export const serve = Effect.fnUntraced(function*(
   const forbidden = originCheck(settings)
   for (const place of pathsOf(settings, path)) {
     yield* router.add("*", routePath(place), (request) => {
+      if (isRepeated(request.source, "host")) return Effect.succeed(severalHosts)
       if (forbidden?.({ host: request.headers["host"] }) !== undefined) return Effect.succeed(strangeHost)
       return handlers[request.method]?.(request) ?? Effect.succeed(wrongMethod)
     })

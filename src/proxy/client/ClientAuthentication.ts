@@ -1,7 +1,8 @@
-import { Array, Context, Effect, Layer, Option, Predicate, Redacted, Result, Schema } from "effect"
+import { Array, Context, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { isRepeated } from "../../resource/HeaderLines.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { type Form, MalformedRequest } from "../FormRequest.ts"
 import { proxySettings } from "../ProxySettings.ts"
@@ -60,7 +61,7 @@ export class ClientAuthentication extends Context.Service<ClientAuthentication, 
 
       return ClientAuthentication.of({
         authenticate: Effect.fnUntraced(function*({ headers, source }, form) {
-          if (isRepeated(source)) return yield* Effect.fromResult(twice())
+          if (isRepeated(source, "authorization")) return yield* Effect.fromResult(twice())
           const credentials = yield* Effect.fromResult(read(headers["authorization"], form))
           const basic = credentials._tag === "Secret" && credentials.basic
           const refused = (reason: string) => Effect.fail(new InvalidClient({ reason, basic }))
@@ -92,11 +93,6 @@ export class ClientAuthentication extends Context.Service<ClientAuthentication, 
 }
 
 const twice = () => Result.fail(new MalformedRequest({ reason: "the client authenticates in more than one way" }))
-
-/** Node keeps the first of several `Authorization` lines without a word, so the raw ones are counted. */
-const isRepeated = (source: object): boolean =>
-  Predicate.hasProperty(source, "rawHeaders") && Array.isArray(source.rawHeaders) &&
-  source.rawHeaders.filter((name, index) => index % 2 === 0 && /^authorization$/i.test(String(name))).length > 1
 
 /** What a request says of its client, by one method only (RFC 6749 section 2.3). */
 const read = (
