@@ -10,7 +10,7 @@ import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
-import { Admission, type AdmissionPolicy, fromPolicy } from "./proxy/Admission.ts"
+import * as Admission from "./proxy/Admission.ts"
 import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
 import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
@@ -18,8 +18,10 @@ import * as StoreChoice from "./proxy/StoreChoice.ts"
 import { UpstreamTokens } from "./proxy/UpstreamTokens.ts"
 import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
+import type { Policy } from "./resource/Policy.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
 import { Store, type StoreUnavailable } from "./store/Store.ts"
+import type { User } from "./token/Principal.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
@@ -38,7 +40,7 @@ export interface StartOptions extends VerifierOptions {
    */
   readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
   /** Proxy mode: who may come in at all, of those whom Okta lets in (everybody). Asked again with each renewal. */
-  readonly admit?: AdmissionPolicy | undefined
+  readonly admit?: Policy<User> | undefined
 }
 
 /** The start that cannot fail for Okta's sake. */
@@ -101,7 +103,7 @@ const native = (options: VerifierOptions) =>
 const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">) =>
   Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer).pipe(
     Layer.provide(Proxy.services),
-    Layer.provide(admit === undefined ? Layer.empty : Layer.succeed(Admission, fromPolicy(admit))),
+    Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
     Layer.merge(Redaction.layer)
   )
 

@@ -8,13 +8,20 @@ export { type VerificationKey } from "./provider/JsonWebKey.ts"
 export { Jwks } from "./provider/Jwks.ts"
 export { type FetchedDocument, FetchFailed, OktaHttp } from "./provider/OktaHttp.ts"
 export { ServerMetadata } from "./provider/ServerMetadata.ts"
-export { type AdmissionPolicy } from "./proxy/Admission.ts"
 export { OktaUnavailable } from "./proxy/OktaClient.ts"
 export { NoUpstreamTokens, type OktaTokens, UpstreamTokens } from "./proxy/UpstreamTokens.ts"
 export { EndpointPolicy, OktaSecurity } from "./resource/ApiSecurity.ts"
 export { type Guard } from "./resource/Guard.ts"
 export { Readiness } from "./resource/Health.ts"
-export { InsufficientScope, type Policy } from "./resource/Policy.ts"
+export { type Check, InvalidPolicy, Policy } from "./resource/Policy.ts"
+export {
+  AccessDenied,
+  CheckFailed,
+  InsufficientAuthentication,
+  InsufficientScope,
+  type PolicyRefusal
+} from "./resource/PolicyRefusal.ts"
+export { type ScopeHierarchy } from "./resource/ScopeHierarchy.ts"
 /** Keeps the state of proxy mode in the memory of this process. */
 export * as MemoryStore from "./store/MemoryStore.ts"
 /** Keeps the state of proxy mode in a SQLite file. */

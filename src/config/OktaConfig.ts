@@ -35,6 +35,8 @@ export interface OktaOptions {
   readonly requiredScopes?: string | ReadonlyArray<string> | undefined
   /** Scopes named in the resource metadata; by default the required ones. */
   readonly scopesSupported?: string | ReadonlyArray<string> | undefined
+  /** Scopes that stand for others: `{ admin: ["files:*", "users:read"] }`. A pattern such as `files:*` needs no entry. */
+  readonly scopeHierarchy?: { readonly [scope: string]: ReadonlyArray<string> } | undefined
   /** Signature algorithms accepted (`RS256`); never symmetric ones. */
   readonly algorithms?: Algorithm | ReadonlyArray<Algorithm> | undefined
   /** How far Okta's clock and ours may be apart (30 seconds; 10 minutes at most). */

@@ -70,7 +70,7 @@ const Length = Schema.Union([
 const readLength = Schema.decodeUnknownResult(Length)
 
 /** Says one thing where the union would say one for each of its members. */
-const lengthOfTime = (example: string, isUsable: (duration: Duration.Duration) => boolean) =>
+export const lengthOfTime = (example: string, isUsable: (duration: Duration.Duration) => boolean) =>
   Schema.declare((input: unknown): input is typeof Length.Encoded => {
     const read = readLength(input)
     return Result.isSuccess(read) && Duration.isFinite(read.success) && isUsable(read.success)
@@ -129,6 +129,9 @@ const someOf = <S extends Schema.Constraint>(item: S) =>
 const anyOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
 
+const ScopeHierarchy = Schema.Record(Scope, Schema.Array(Scope).annotate({ message: "is not a list of scopes." }))
+  .annotate({ message: "is no hierarchy. Give the scopes that each implies, such as { admin: [\"files:*\"] }." })
+
 const Shared = {
   /** Okta's authorization server, byte for byte. */
   issuer: Issuer,
@@ -144,6 +147,8 @@ const Shared = {
   requiredScopes: anyOf(Scope),
   /** Scopes named in the resource metadata; empty: the required ones. */
   scopesSupported: anyOf(Scope),
+  /** Scopes that stand for others, each with those that it implies. */
+  scopeHierarchy: ScopeHierarchy.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed({}))),
   /** Signature algorithms accepted. */
   algorithms: someOf(
     Schema.Literals(algorithms).annotate({

@@ -1,19 +1,11 @@
-import { Context, Effect, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Result, Schema } from "effect"
+import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
+import { decide } from "../resource/Decision.ts"
+import type { Policy } from "../resource/Policy.ts"
+import type { PolicyRefusal } from "../resource/PolicyRefusal.ts"
+import { compile } from "../resource/Rule.ts"
 import type { User } from "../token/Principal.ts"
-
-/** Who may come in at all; of what is given, all must hold. */
-export interface AdmissionPolicy {
-  /** Okta groups, of which the person must be in one. */
-  readonly groups?: string | ReadonlyArray<string> | undefined
-  /** Domains, of which the person's email address must be in one, byte for byte; not where Okta says that it is not verified. */
-  readonly emailDomains?: string | ReadonlyArray<string> | undefined
-  /** Whether Okta must say that it has verified the address: a claim `email_verified` that administrators add to the ID token. */
-  readonly emailVerified?: boolean | undefined
-  /** Ways of signing in (`acr`), of which the person must have used one, such as `urn:okta:loa:2fa:any`. */
-  readonly acr?: string | ReadonlyArray<string> | undefined
-  /** Anything else. While it fails nobody is let in, and nobody is thrown out. */
-  readonly check?: ((person: User) => Effect.Effect<boolean, unknown>) | undefined
-}
 
 /** The person may not use this server. */
 export class NotAdmitted extends Schema.TaggedError<NotAdmitted>()("NotAdmitted", {
@@ -21,7 +13,7 @@ export class NotAdmitted extends Schema.TaggedError<NotAdmitted>()("NotAdmitted"
   reason: Schema.String
 }) {
   override get message() {
-    return `A person was not let in, who ${this.reason}. See the option admit.`
+    return `A person was not let in. ${this.reason} See the option admit.`
   }
 }
 
@@ -32,7 +24,7 @@ export class AdmissionUnknown extends Schema.TaggedError<AdmissionUnknown>()("Ad
   }
 }
 
-/** Decides about a person who has signed in at Okta. */
+/** Decides about a person who has signed in at Okta, as tokens will speak of them: with the client and its scopes. */
 export type Admit = (person: User) => Effect.Effect<void, NotAdmitted | AdmissionUnknown>
 
 /** Who may come in; without a policy everybody whom Okta lets in. */
@@ -40,37 +32,26 @@ export const Admission = Context.Reference<Admit>("effect-okta/proxy/Admission",
   defaultValue: () => () => Effect.void
 })
 
-const listOf = (value: string | ReadonlyArray<string>): ReadonlyArray<string> =>
-  typeof value === "string" ? [value] : value
-
-/** What a person lacks, in words that follow one. */
-const lacking = (
-  { acr, emailDomains, emailVerified, groups }: AdmissionPolicy,
-  person: User
-): string | undefined => {
-  if (groups !== undefined && !listOf(groups).some((group) => person.groups.includes(group))) {
-    return `is in none of the groups ${listOf(groups).join(", ")} (does Okta put groups into the ID token?)`
-  }
-  const domain = person.email?.slice(person.email.lastIndexOf("@") + 1)
-  if (emailDomains !== undefined && (domain === undefined || !listOf(emailDomains).includes(domain))) {
-    return `has no email address at ${listOf(emailDomains).join(", ")}`
-  }
-  const isVerified = person.emailVerified ?? emailVerified !== true
-  if ((emailVerified === true || emailDomains !== undefined) && !isVerified) {
-    return "has no email address that Okta has verified (email_verified)"
-  }
-  return acr !== undefined && !listOf(acr).includes(person.acr ?? "")
-    ? `did not sign in by ${listOf(acr).join(", ")} (acr)`
-    : undefined
-}
-
-/** The decision that a policy stands for. */
-export const fromPolicy = (policy: AdmissionPolicy): Admit => (person) => {
-  const reason = lacking(policy, person)
-  if (reason !== undefined) return Effect.fail(new NotAdmitted({ reason }))
-  if (policy.check === undefined) return Effect.void
-  return policy.check(person).pipe(
-    Effect.mapError(() => new AdmissionUnknown({})),
-    Effect.flatMap((admitted) => admitted ? Effect.void : new NotAdmitted({ reason: "did not pass the check" }))
+/** The decision that a policy stands for; one that is not in order is `InvalidConfiguration`. */
+export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfiguration, OktaConfig> =>
+  Layer.effect(
+    Admission,
+    Effect.gen(function*() {
+      const { clockTolerance, scopeHierarchy } = yield* OktaConfig
+      const tolerance = Duration.toSeconds(clockTolerance)
+      const rule = yield* Effect.fromResult(
+        Result.mapError(
+          compile(policy, scopeHierarchy),
+          ({ message }) =>
+            new InvalidConfiguration({ problems: [{ field: "admit", message: `is not in order. ${message}` }] })
+        )
+      )
+      return Effect.fnUntraced(function*(person: User) {
+        const now = (yield* Clock.currentTimeMillis) / 1000 - tolerance
+        return yield* Effect.mapError(decide(rule, person, () => now), refused)
+      })
+    })
   )
-}
+
+const refused = (refusal: PolicyRefusal): NotAdmitted | AdmissionUnknown =>
+  refusal._tag === "CheckFailed" ? new AdmissionUnknown({}) : new NotAdmitted({ reason: refusal.message })

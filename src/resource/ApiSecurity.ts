@@ -16,13 +16,13 @@ const refusal = <const Codes extends ReadonlyArray<string>>(status: number, iden
 /** 400: credentials are given, but not clearly one token. */
 export const InvalidRequestAnswer = refusal(400, "OktaInvalidRequest", ["invalid_request"])
 
-/** 401: no token, or one that is not accepted. */
+/** 401: no token, one that is not accepted, or one of too weak or too old a sign-in. */
 export const UnauthorizedAnswer = Schema.Struct({
-  error: Schema.optionalKey(Schema.Literal("invalid_token")),
+  error: Schema.optionalKey(Schema.Literals(["invalid_token", "insufficient_user_authentication"])),
   error_description: Schema.String
 }).annotate({ httpApiStatus: 401, identifier: "OktaUnauthorized" })
 
-/** 403: the token lacks scopes, or the request comes from where it may not. */
+/** 403: the token lacks scopes, the caller may not do this, or the request comes from where it may not. */
 export const ForbiddenAnswer = refusal(403, "OktaForbidden", ["insufficient_scope", "access_denied"])
 
 /** 503: whether the token is good cannot be told at the moment. */
@@ -49,12 +49,12 @@ export class EndpointPolicy extends Context.Service<EndpointPolicy, Policy>()("e
  *
  * **Details**
  *
- * Annotate an endpoint or a group with `EndpointPolicy` to demand scopes of it. Refused requests are answered with 400,
+ * Annotate an endpoint or a group with `EndpointPolicy` to demand more of its callers. Refused requests are answered with 400,
  * 401, 403 or 503.
  *
  * **Gotchas**
  *
- * An endpoint whose policy names what is no scope answers 500, and the log says why at its first request.
+ * An endpoint whose policy is not in order answers 500, and the log says why at its first request.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example
@@ -82,19 +82,19 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
   static readonly layer: Layer.Layer<OktaSecurity, never, OktaConfig | TokenVerifier> = Layer.effect(
     OktaSecurity,
     Effect.gen(function*() {
-      const { authenticate, scopesOf } = yield* Authentication.make
+      const { authenticate, ruleOf } = yield* Authentication.make
       const none: Policy = {}
-      const known = new WeakMap<Policy, ReturnType<typeof scopesOf>>()
+      const known = new WeakMap<Policy, ReturnType<typeof ruleOf>>()
       /** What an annotation says is known only once a request is there; it is read once. */
-      const scopesAt = Effect.fnUntraced(function*(policy: Policy, endpoint: string) {
+      const ruleAt = Effect.fnUntraced(function*(policy: Policy, endpoint: string) {
         const before = known.get(policy)
         if (before !== undefined) return before
-        const scopes = scopesOf(policy)
-        known.set(policy, scopes)
-        if (Result.isFailure(scopes)) {
-          yield* Effect.logError(`The endpoint ${endpoint} answers 500: ${scopes.failure.message}`)
+        const rule = ruleOf(policy)
+        known.set(policy, rule)
+        if (Result.isFailure(rule)) {
+          yield* Effect.logError(`The endpoint ${endpoint} answers 500: ${rule.failure.message}`)
         }
-        return scopes
+        return rule
       })
       return OktaSecurity.of({
         okta: (httpEffect, { endpoint, group }) =>
@@ -102,11 +102,11 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
             const request = yield* HttpServerRequest.HttpServerRequest
             const policy = Context.getOrUndefined(endpoint.annotations, EndpointPolicy) ??
               Context.getOrUndefined(group.annotations, EndpointPolicy) ?? none
-            const scopes = yield* scopesAt(policy, `${group.identifier}.${endpoint.identifier}`)
-            if (Result.isFailure(scopes)) return HttpServerResponse.empty({ status: 500 })
+            const rule = yield* ruleAt(policy, `${group.identifier}.${endpoint.identifier}`)
+            if (Result.isFailure(rule)) return HttpServerResponse.empty({ status: 500 })
             return yield* authenticate(
               request,
-              scopes.success,
+              rule.success,
               (principal) => Effect.provideService(httpEffect, CurrentPrincipal, principal)
             )
           })

@@ -1,6 +1,6 @@
-import { Effect, Result, Schema } from "effect"
+import { Clock, Duration, Effect, type Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
-import { OktaConfig, Scope } from "../config/OktaConfig.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
 import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
 import type { Principal } from "../token/Principal.ts"
 import { InvalidAudience } from "../token/TokenError.ts"
@@ -8,9 +8,11 @@ import { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
-import { InvalidPolicy, type Policy, unmet } from "./Policy.ts"
+import { decide } from "./Decision.ts"
+import type { InvalidPolicy, Policy } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
 import { protectedResources, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
+import { compile, type Rule, scopesOf } from "./Rule.ts"
 
 /** Lets requests through to what is guarded, or answers them. */
 export interface Authentication {
@@ -20,16 +22,17 @@ export interface Authentication {
    */
   readonly authenticate: <E, R>(
     request: HttpServerRequest.HttpServerRequest,
-    scopes: ReadonlyArray<string>,
-    onPrincipal: (principal: Principal) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+    rule: Rule,
+    onPrincipal: OnPrincipal<E, R>
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-  /** All the scopes that a policy demands, those of the settings among them; or what is wrong with the policy. */
-  readonly scopesOf: (policy: Policy | undefined) => Result.Result<ReadonlyArray<string>, InvalidPolicy>
+  /** All that a policy demands, with the `requiredScopes` of the settings; or what is wrong with the policy. */
+  readonly ruleOf: (policy?: Policy) => Result.Result<Rule, InvalidPolicy>
 }
 
-const noCredentials: Challenge.NoCredentials = { _tag: "NoCredentials" }
+/** What is done for a caller. */
+type OnPrincipal<E, R> = (principal: Principal) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
 
-const isScope = Schema.is(Scope)
+const noCredentials: Challenge.NoCredentials = { _tag: "NoCredentials" }
 
 /** How the requests of this server are authenticated. */
 export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifier> = Effect.gen(function*() {
@@ -37,6 +40,9 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const verifier = yield* TokenVerifier
   const resources = protectedResources(settings)
   const forbiddenOrigin = originCheck(settings)
+  const clock = yield* Clock.Clock
+  const tolerance = Duration.toSeconds(settings.clockTolerance)
+  const now = () => clock.currentTimeMillisUnsafe() / 1000 - tolerance
   yield* warnWithoutServerUrl(settings)
 
   /** Our own tokens say which resource they are for: one for the server as a whole is good at all of them. */
@@ -54,7 +60,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
 
   const prove = (
     request: HttpServerRequest.HttpServerRequest,
-    scopes: ReadonlyArray<string>
+    rule: Rule
   ): Effect.Effect<Principal, Challenge.Refusal> => {
     const forbidden = forbiddenOrigin?.(request.headers)
     if (forbidden !== undefined) return Effect.fail(forbidden)
@@ -66,8 +72,9 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
         return Effect.fail({ _tag: "MalformedCredentials", reason: credentials.reason })
       case "Token":
         return Effect.flatMap(verifier.verifyText(credentials.token), ({ claims, principal }) => {
-          const refusal = misdirected(request, claims) ?? unmet(scopes, principal)
-          return refusal === undefined ? Effect.succeed(principal) : Effect.fail(refusal)
+          const decided: Effect.Effect<void, Challenge.Refusal> = misdirected(request, claims) ??
+            decide(rule, principal, now)
+          return Effect.as(decided, principal)
         })
     }
   }
@@ -75,30 +82,25 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const refuse = Effect.fnUntraced(function*(
     refusal: Challenge.Refusal,
     request: HttpServerRequest.HttpServerRequest,
-    scopes: ReadonlyArray<string>
+    rule: Rule
   ) {
     yield* log(refusal)
     const resource = resourceOf(resources, requestPath(request.originalUrl))
-    return Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes })
+    return Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes: scopesOf(rule) })
   })
 
   return {
-    authenticate: (request, scopes, onPrincipal) => {
+    authenticate: (request, rule, onPrincipal) => {
       if (isPreflight(request)) {
         const forbidden = forbiddenOrigin?.(request.headers)
-        return forbidden === undefined ? Effect.succeed(preflightAnswer(request)) : refuse(forbidden, request, scopes)
+        return forbidden === undefined ? Effect.succeed(preflightAnswer(request)) : refuse(forbidden, request, rule)
       }
-      return Effect.matchEffect(prove(request, scopes), {
-        onFailure: (refusal) => refuse(refusal, request, scopes),
+      return Effect.matchEffect(prove(request, rule), {
+        onFailure: (refusal) => refuse(refusal, request, rule),
         onSuccess: onPrincipal
       })
     },
-    scopesOf: (policy) => {
-      const own = policy?.scopes ?? []
-      const scopes = [...new Set([...settings.requiredScopes, ...typeof own === "string" ? [own] : own])]
-      const wrong = scopes.find((scope) => !isScope(scope))
-      return wrong === undefined ? Result.succeed(scopes) : Result.fail(new InvalidPolicy({ scope: String(wrong) }))
-    }
+    ruleOf: (policy = {}) => compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)
   }
 })
 
@@ -111,6 +113,7 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       return Effect.logInfo(`Request refused: ${refusal.reason}`)
     case "DiscoveryFailed":
     case "KeysUnavailable":
+    case "CheckFailed":
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:

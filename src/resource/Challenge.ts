@@ -1,7 +1,7 @@
 import { HttpServerResponse } from "effect/http"
 import type { TokenError } from "../token/TokenError.ts"
 import { readableAnswer } from "./Cors.ts"
-import type { InsufficientScope } from "./Policy.ts"
+import type { PolicyRefusal } from "./PolicyRefusal.ts"
 import type { ForbiddenOrigin } from "./RequestOrigin.ts"
 
 /** The request carries no credentials that concern us. */
@@ -16,21 +16,22 @@ export interface MalformedCredentials {
 }
 
 /** Every reason for which a guarded request is not let through. */
-export type Refusal = NoCredentials | MalformedCredentials | ForbiddenOrigin | TokenError | InsufficientScope
+export type Refusal = NoCredentials | MalformedCredentials | ForbiddenOrigin | TokenError | PolicyRefusal
 
 /** What the client may know about the operation that it was refused. */
 export interface ChallengeContext {
   /** Where the resource's metadata is (RFC 9728 section 5.1). */
   readonly metadataUrl: string | undefined
-  /** Everything that the operation needs. */
+  /** Scopes to ask for, as far as it is not known who asks. */
   readonly scopes: ReadonlyArray<string>
 }
 
+/** In seconds. */
 const defaultRetryAfter = 5
 
 /**
- * The answer to a refused request. This is the only place that knows the codes of RFC 6750 section 3.1; texts are
- * constant, so that nobody learns more than the code.
+ * The answer to a refused request. This is the only place that knows the codes of RFC 6750 section 3.1 and RFC
+ * 9470 section 3; texts are constant, so that nobody learns more than the code.
  *
  * A client that is told `invalid_token` throws its token away, so trouble of ours or Okta's is never told that way.
  */
@@ -53,7 +54,30 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
     case "ClientNotAllowed":
       return challenge(401, context, "invalid_token", "The access token is expired, malformed or not for this server.")
     case "InsufficientScope":
-      return challenge(403, context, "insufficient_scope", "The access token does not allow this operation.")
+      return challenge(
+        403,
+        { ...context, scopes: refusal.required },
+        "insufficient_scope",
+        "The access token does not allow this operation."
+      )
+    case "InsufficientAuthentication":
+      return challenge(
+        401,
+        { ...context, scopes: refusal.required },
+        "insufficient_user_authentication",
+        "This operation needs a stronger or more recent sign-in.",
+        [
+          ...(refusal.acrValues.length === 0 ? [] : [["acr_values", refusal.acrValues.join(" ")]] as const),
+          ...(refusal.maxAge === undefined ? [] : [["max_age", String(Math.floor(refusal.maxAge))]] as const)
+        ]
+      )
+    // Not `insufficient_scope`: a client that went and asked for more would be refused again.
+    case "AccessDenied":
+      return body(403, "access_denied", "You may not do this.", {})
+    case "CheckFailed":
+      return body(503, "temporarily_unavailable", "Whether you may do this cannot be told at the moment.", {
+        "retry-after": String(defaultRetryAfter)
+      })
     case "ForbiddenOrigin":
       return body(403, "access_denied", "Requests from there are not allowed.", {})
     case "DiscoveryFailed":
@@ -80,12 +104,14 @@ const challenge = (
   status: number,
   { metadataUrl, scopes }: ChallengeContext,
   error: string | undefined,
-  description: string
+  description: string,
+  more: ReadonlyArray<readonly [name: string, value: string]> = []
 ) => {
   const parameters = [
     ...(error === undefined ? [] : [["error", error], ["error_description", description]] as const),
     ...(metadataUrl === undefined ? [] : [["resource_metadata", metadataUrl]] as const),
-    ...(scopes.length === 0 ? [] : [["scope", scopes.join(" ")]] as const)
+    ...(scopes.length === 0 ? [] : [["scope", scopes.join(" ")]] as const),
+    ...more
   ]
   const challenge = `Bearer ${parameters.map(([name, value]) => `${name}="${value}"`).join(", ")}`
   return body(status, error, description, { "www-authenticate": challenge.trimEnd() })

@@ -18,11 +18,12 @@ export type Guard = HttpRouter.Middleware<{
 }>
 
 /**
- * Guards the routes to which its layer is provided. The policy's scopes come on top of `requiredScopes`.
+ * Guards the routes to which its layer is provided. The policy comes on top of `requiredScopes`.
  *
  * **Details**
  *
- * Refused requests are answered with 400, 401, 403 or 503 in place of the handler's answer.
+ * Refused requests are answered with 400, 401, 403 or 503 in place of the handler's answer. A policy that is not in order stops
+ * the layer with a defect that says what is wrong.
  *
  * **Gotchas**
  *
@@ -45,13 +46,13 @@ export type Guard = HttpRouter.Middleware<{
 export const guard = (policy?: Policy): Guard =>
   HttpRouter.middleware<{ provides: CurrentPrincipal }>()(
     Effect.gen(function*() {
-      const { authenticate, scopesOf } = yield* Authentication.make
-      const scopes = yield* Effect.orDie(Effect.fromResult(scopesOf(policy)))
+      const { authenticate, ruleOf } = yield* Authentication.make
+      const rule = yield* Effect.orDie(Effect.fromResult(ruleOf(policy)))
       return (httpEffect) =>
         Effect.withFiber((fiber) =>
           authenticate(
             Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest),
-            scopes,
+            rule,
             (principal) => Effect.provideService(httpEffect, CurrentPrincipal, principal)
           )
         )
@@ -66,15 +67,15 @@ export const protectedPaths: Layer.Layer<never, never, HttpRouter.HttpRouter | O
   .middleware(
     Effect.gen(function*() {
       const settings = yield* OktaConfig
-      const { authenticate } = yield* Authentication.make
-      const scopes = [...new Set(settings.requiredScopes)]
+      const { authenticate, ruleOf } = yield* Authentication.make
+      const rule = yield* Effect.orDie(Effect.fromResult(ruleOf()))
       return (httpEffect) =>
         Effect.catch(
           httpEffect,
           (error) =>
             Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
               isRouteNotFound(error) && isProtected(settings, requestPath(request.originalUrl))
-                ? authenticate(request, scopes, () =>
+                ? authenticate(request, rule, () =>
                   Effect.fail(error))
                 : Effect.fail(error))
         )

@@ -36,6 +36,7 @@ describe("the settings", () => {
       maxTokenLength: 8192,
       requiredScopes: [],
       scopesSupported: [],
+      scopeHierarchy: {},
       algorithms: ["RS256"],
       loopbackOnly: false,
       foreignEndpoints: false

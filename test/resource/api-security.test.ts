@@ -209,7 +209,7 @@ describe("an HttpApi behind OktaSecurity", () => {
     type Refusal = Extract<Failure, { readonly error_description: string }>
     expectTypeOf<Refusal>().toEqualTypeOf<
       | { readonly error: "invalid_request"; readonly error_description: string }
-      | { readonly error?: "invalid_token"; readonly error_description: string }
+      | { readonly error?: "invalid_token" | "insufficient_user_authentication"; readonly error_description: string }
       | { readonly error: "insufficient_scope" | "access_denied"; readonly error_description: string }
       | { readonly error: "temporarily_unavailable"; readonly error_description: string }
     >()

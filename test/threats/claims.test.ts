@@ -215,7 +215,13 @@ layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("C. Clai
         ["files:rea", "files:write"],
         ["FILES:READ", "files:write"],
         ["xfiles:read", "files:write"],
-        ["files:*", "files:write"],
+        ["file*", "files:write"],
+        ["files*", "files:write"],
+        ["files:r*", "files:write"],
+        ["files:*:*", "files:write"],
+        [":*", "files:write"],
+        ["**:*", "files:write"],
+        ["*:*", "files:write"],
         ["*"],
         ["files"],
         ["files:read files:write"],
@@ -223,6 +229,7 @@ layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("C. Clai
       ]
       for (const scp of close) assert.deepStrictEqual(yield* assertInsufficient({ scp }), scp)
       yield* assertAccepted(yield* mint({ scopes: ["files:read", "files:write"] }), "/files")
+      yield* assertAccepted(yield* mint({ scopes: ["files:*"] }), "/files")
     }))
 
   it.effect("#53 need two scopes, token has one: 403 with everything that is needed", () =>

@@ -1,5 +1,6 @@
 import { assert, it } from "@effect/vitest"
-import { InsufficientScope } from "../../src/resource/Policy.ts"
+import { InvalidPolicy } from "../../src/resource/Policy.ts"
+import { AccessDenied, InsufficientAuthentication, InsufficientScope } from "../../src/resource/PolicyRefusal.ts"
 import { ForbiddenOrigin } from "../../src/resource/RequestOrigin.ts"
 import * as Errors from "../../src/token/TokenError.ts"
 
@@ -14,7 +15,10 @@ it("messages quote what a token says so that it can be logged as it stands", () 
       new Errors.InvalidAudience({ expected: [text], actual: [text] }),
       new Errors.InvalidClaim({ claim: text, problem: text }),
       new Errors.ClientNotAllowed({ allowed: [text], clientId: text }),
-      new InsufficientScope({ required: [text], granted: [] }),
+      new InsufficientScope({ required: [text], missing: [text], granted: [] }),
+      new InsufficientAuthentication({ acrValues: [text], required: [], acr: text }),
+      new AccessDenied({ reason: text }),
+      new InvalidPolicy({ field: text, value: text, problem: text }),
       new ForbiddenOrigin({ header: "origin", actual: text })
     ]
     for (const { _tag, message } of errors) {

@@ -89,6 +89,9 @@ export const routes: Layer.Layer<
     const browsers = BrowserBinding.make(settings, sealed)
     const admit = yield* Admission
 
+    /** The person as tokens will speak of them. */
+    const asKnown = ({ user }: OktaSession, { clientId, scopes }: ApprovedRequest) => ({ ...user, clientId, scopes })
+
     /** Ends at Okta what could not be kept here, as far as Okta can be reached. */
     const forget = ({ tokens }: OktaSession) => Effect.ignore(okta.revoke(tokens.refreshToken ?? tokens.accessToken))
 
@@ -109,7 +112,7 @@ export const routes: Layer.Layer<
         codeVerifier: Redacted.make(codeVerifier),
         nonce
       })
-      yield* Effect.andThen(checkAge(session, request), admit(session.user)).pipe(
+      yield* Effect.andThen(checkAge(session, request), admit(asKnown(session, request))).pipe(
         Effect.tapError(() => forget(session))
       )
       const created = grants.create(session, request).pipe(

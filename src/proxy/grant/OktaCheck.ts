@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function*(
 
   /** Okta may have replaced its refresh token, so that what it said is not given up lightly. */
   const keepIfAdmitted = (id: string, found: Found<Grant>, session: OktaSession, now: number) =>
-    Effect.matchEffect(admit(session.user), {
+    Effect.matchEffect(admit({ ...session.user, clientId: found.value.clientId, scopes: found.value.scopes }), {
       onSuccess: () => Effect.retry(keep(id, found, session, now), { times: 3 }),
       onFailure: (error) =>
         error._tag === "NotAdmitted"

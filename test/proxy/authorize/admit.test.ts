@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import { OktaConfig, type Policy, type User } from "effect-okta"
+import { OktaTest } from "effect-okta/testing"
 import { TestClock } from "effect/testing"
-import type { AdmissionPolicy } from "../../../src/proxy/Admission.ts"
+import * as Admission from "../../../src/proxy/Admission.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
-const comeBack = Effect.fnUntraced(function*(admit: AdmissionPolicy) {
+const comeBack = Effect.fnUntraced(function*(admit: Policy<User>) {
   const scene = yield* Scene.make({
     settings: { admit, scopes: ["openid", "profile", "email", "offline_access", "groups"] }
   })
@@ -13,9 +15,14 @@ const comeBack = Effect.fnUntraced(function*(admit: AdmissionPolicy) {
 })
 
 describe("who may come in at all", () => {
-  const admitted: ReadonlyArray<readonly [what: string, admit: AdmissionPolicy]> = [
+  const admitted: ReadonlyArray<readonly [what: string, admit: Policy<User>]> = [
     ["by a group", { groups: ["Nobody", "Everyone"] }],
     ["by the domain of the email address", { emailDomains: "example.com" }],
+    ["by an alternative", { any: [{ groups: "Admins of something" }, { emailDomains: "example.com" }] }],
+    ["by the scopes that its client was granted", {
+      scopes: "mcp:read",
+      check: ({ clientId }) => Effect.succeed(clientId !== undefined)
+    }],
     ["by a check", { check: ({ email }) => Effect.succeed(email === "ada@example.com") }]
   ]
   for (const [what, admit] of admitted) {
@@ -26,10 +33,12 @@ describe("who may come in at all", () => {
       }))
   }
 
-  const refused: ReadonlyArray<readonly [what: string, admit: AdmissionPolicy, reason: string]> = [
+  const refused: ReadonlyArray<readonly [what: string, admit: Policy<User>, reason: string]> = [
     ["for want of a group", { groups: "Admins of something" }, "is in none of the groups"],
     ["for another domain", { emailDomains: "ample.com" }, "has no email address at ample.com"],
-    ["for a weak sign-in", { acr: "urn:okta:loa:2fa:any" }, "did not sign in by urn:okta:loa:2fa:any"],
+    ["for a weak sign-in", { acr: "urn:okta:loa:2fa:any" }, "did not sign in by \"urn:okta:loa:2fa:any\""],
+    ["for its client", { clients: "another" }, "not one of \"another\""],
+    ["for scopes that its client did not ask for", { scopes: "mcp:admin" }, "lacks the scopes \"mcp:admin\""],
     ["by a check", { check: () => Effect.succeed(false) }, "did not pass the check"],
     ["for an email address that nobody says is verified", { emailVerified: true }, "email_verified"],
     ["when one of several does not hold", { groups: "Everyone", emailDomains: "other.example" }, "other.example"]
@@ -51,6 +60,15 @@ describe("who may come in at all", () => {
         assert.notInclude(scene.writes.join(), "put grant")
       }))
   }
+
+  it.effect("must be a policy in order", () =>
+    Effect.gen(function*() {
+      const settings = OktaConfig.layer({ issuer: OktaTest.issuer, audience: OktaTest.audience })
+      const admission = Admission.layer({ any: [{ groups: [] }] }).pipe(Layer.provide(settings))
+      const { message } = yield* Effect.flip(Layer.build(admission))
+      assert.include(message, "admit")
+      assert.include(message, "any[0].groups is [], which nobody can meet")
+    }))
 
   it.effect("is unknown while the check fails: the client is asked to come back", () =>
     Effect.gen(function*() {

@@ -1,0 +1,179 @@
+import { Effect } from "effect"
+import type { Principal } from "../token/Principal.ts"
+import type { Check } from "./Policy.ts"
+import {
+  AccessDenied,
+  CheckFailed,
+  InsufficientAuthentication,
+  InsufficientScope,
+  type PolicyRefusal
+} from "./PolicyRefusal.ts"
+import { distinct, type Rule, type SignInNeed } from "./Rule.ts"
+
+/** How a rule stands; `required` are all the scopes that it needs. */
+type Standing<P extends Principal> =
+  | { readonly _tag: "Met"; readonly required: ReadonlyArray<string> }
+  | {
+    /** With another token the same caller would meet it. */
+    readonly _tag: "Lacking"
+    readonly required: ReadonlyArray<string>
+    readonly missing: ReadonlyArray<string>
+    readonly signIn: SignInNeed | undefined
+  }
+  | { readonly _tag: "Denied"; readonly reason: string }
+  /** It hangs on a check that has not been asked; without one, on one that has failed. */
+  | { readonly _tag: "Open"; readonly check: Check<P> | undefined }
+
+/** What the rule is held against. */
+interface Facts<P extends Principal> {
+  readonly principal: P
+  /** The time, less what clocks may differ, in seconds since 1970. */
+  readonly now: () => number
+  /** What the checks have answered so far; `undefined` for one that has failed. */
+  readonly answers: ReadonlyMap<Check<P>, boolean | undefined>
+}
+
+const met = { _tag: "Met", required: [] } as const
+
+const standing = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Standing<P> => {
+  const { answers, principal } = facts
+  switch (rule._tag) {
+    case "Scope": {
+      const required = [rule.scope]
+      return rule.isIn(principal.scopes)
+        ? { _tag: "Met", required }
+        : { _tag: "Lacking", required, missing: required, signIn: undefined }
+    }
+    case "Trait": {
+      const reason = rule.lacking(principal)
+      return reason === undefined ? met : { _tag: "Denied", reason }
+    }
+    case "SignIn": {
+      const { need } = rule
+      if (principal._tag === "Service") return { _tag: "Denied", reason: "is a service, which does not sign in" }
+      const { acr, authTime } = principal
+      const isMet = (need.acr === undefined || acr !== undefined && need.acr.includes(acr)) &&
+        (need.maxAge === undefined || authTime !== undefined && facts.now() - authTime <= need.maxAge)
+      return isMet ? met : { _tag: "Lacking", required: [], missing: [], signIn: need }
+    }
+    case "Check": {
+      if (!answers.has(rule.check)) return { _tag: "Open", check: rule.check }
+      const answer = answers.get(rule.check)
+      return answer === undefined
+        ? { _tag: "Open", check: undefined }
+        : answer === true
+        ? met
+        : { _tag: "Denied", reason: "did not pass the check" }
+    }
+    case "All":
+      return ofAll(rule.rules.map((part) => standing(part, facts)))
+    case "Any":
+      return ofAny(rule.rules.map((part) => standing(part, facts)))
+  }
+}
+
+/** A refusal that nothing mends goes first, then what the caller lacks, and only then the checks. */
+const ofAll = <P extends Principal>(parts: ReadonlyArray<Standing<P>>): Standing<P> => {
+  const denied = parts.find((part) => part._tag === "Denied")
+  if (denied !== undefined) return denied
+  const lacking = parts.filter((part) => part._tag === "Lacking")
+  if (lacking.length === 0) {
+    const open = firstOpen(parts)
+    if (open !== undefined) return open
+  }
+  const required = distinct(
+    parts.flatMap((part) => part._tag === "Met" || part._tag === "Lacking" ? part.required : [])
+  )
+  if (lacking.length === 0) return { _tag: "Met", required }
+  const needs = lacking.flatMap(({ signIn }) => signIn ?? [])
+  return {
+    _tag: "Lacking",
+    required,
+    missing: distinct(lacking.flatMap(({ missing }) => missing)),
+    signIn: needs.length === 0 ? undefined : needs.reduce(both)
+  }
+}
+
+/** What is open may yet turn out well, so the rest counts only when nothing is. */
+const ofAny = <P extends Principal>(parts: ReadonlyArray<Standing<P>>): Standing<P> => {
+  const met = parts.find((part) => part._tag === "Met")
+  if (met !== undefined) return met
+  const open = firstOpen(parts)
+  if (open !== undefined) return open
+  const [least] = parts.filter((part) => part._tag === "Lacking").sort((one, other) => lack(one) - lack(other))
+  return least ??
+    { _tag: "Denied", reason: parts.flatMap((part) => part._tag === "Denied" ? part.reason : []).join("; or ") }
+}
+
+const firstOpen = <P extends Principal>(parts: ReadonlyArray<Standing<P>>) => {
+  const open = parts.filter((part) => part._tag === "Open")
+  return open.find(({ check }) => check !== undefined) ?? open[0]
+}
+
+const lack = (part: { readonly missing: ReadonlyArray<string>; readonly signIn: SignInNeed | undefined }) =>
+  part.missing.length + (part.signIn === undefined ? 0 : 1)
+
+/** What fits two needs at once; where no one way of signing in does, the client is told of the second. */
+const both = (one: SignInNeed, other: SignInNeed): SignInNeed => {
+  const common = other.acr?.filter((value) => one.acr?.includes(value) ?? true) ?? []
+  return {
+    acr: common.length > 0 ? common : other.acr ?? one.acr,
+    maxAge: one.maxAge === undefined || other.maxAge === undefined
+      ? one.maxAge ?? other.maxAge
+      : Math.min(one.maxAge, other.maxAge)
+  }
+}
+
+/**
+ * Whether a caller meets a rule. Without a check in it this is a pure decision; a check is asked when it alone decides, and
+ * once. `now` is the time, less what clocks may differ, in seconds since 1970, and is read only where it matters.
+ */
+export const decide = <P extends Principal>(
+  rule: Rule<P>,
+  principal: P,
+  now: () => number
+): Effect.Effect<void, PolicyRefusal> => settle(rule, { principal, now, answers: new Map() })
+
+const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Effect<void, PolicyRefusal> => {
+  const { answers, principal } = facts
+  const found = standing(rule, facts)
+  switch (found._tag) {
+    case "Met":
+      return Effect.void
+    case "Denied":
+      return Effect.fail(new AccessDenied({ reason: found.reason }))
+    case "Lacking":
+      return Effect.fail(refusalOf(found, principal))
+    case "Open": {
+      const { check } = found
+      if (check === undefined) return Effect.fail(new CheckFailed({}))
+      const answered = (answer: boolean | undefined) =>
+        settle(rule, { ...facts, answers: new Map([...answers, [check, answer]]) })
+      return Effect.matchEffect(check(principal), {
+        onSuccess: answered,
+        onFailure: (error) =>
+          Effect.andThen(
+            Effect.logError("The check of a policy has failed", error),
+            Effect.suspend(() => answered(undefined))
+          )
+      })
+    }
+  }
+}
+
+const refusalOf = (
+  { missing, required, signIn }: { readonly [Field in "missing" | "required"]: ReadonlyArray<string> } & {
+    readonly signIn: SignInNeed | undefined
+  },
+  principal: Principal
+): PolicyRefusal => {
+  if (signIn === undefined) return new InsufficientScope({ required, missing, granted: principal.scopes })
+  const { acr, authTime } = principal._tag === "User" ? principal : {}
+  return new InsufficientAuthentication({
+    acrValues: signIn.acr ?? [],
+    required,
+    ...(signIn.maxAge === undefined ? undefined : { maxAge: signIn.maxAge }),
+    ...(acr === undefined ? undefined : { acr }),
+    ...(authTime === undefined ? undefined : { authTime })
+  })
+}
