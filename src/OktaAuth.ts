@@ -20,6 +20,7 @@ import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
 import type { Policy } from "./resource/Policy.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
+import * as ObservedStore from "./store/ObservedStore.ts"
 import { Store, type StoreUnavailable } from "./store/Store.ts"
 import type { User } from "./token/Principal.ts"
 import { Signature } from "./token/Signature.ts"
@@ -72,7 +73,9 @@ const from = (
     Effect.map(
       OktaConfig,
       (settings) =>
-        settings.mode === "native" ? native({ accept, cacheSize }) : Layer.provide(proxy({ admit, cacheSize }), store)
+        settings.mode === "native"
+          ? native({ accept, cacheSize })
+          : proxy({ admit, cacheSize }).pipe(Layer.provide(ObservedStore.layer), Layer.provide(store))
     )
   )
   const started = Effect.gen(function*() {

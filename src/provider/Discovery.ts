@@ -1,6 +1,8 @@
 import { Context, Duration, Effect, Layer, Result, Schema } from "effect"
 import { wellKnownUrls } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { traced } from "../observe/Span.ts"
+import * as Telemetry from "../observe/Telemetry.ts"
 import * as FreshValue from "./FreshValue.ts"
 import { OktaHttp, roundDeadline } from "./OktaHttp.ts"
 import { fromDocument, type ServerMetadata } from "./ServerMetadata.ts"
@@ -89,7 +91,11 @@ export class Discovery extends Context.Service<Discovery, {
           orElse: () =>
             failed(`${openid}, and ${oauth} after it, gave no complete answer within ${Duration.format(roundDeadline)}`)
         }),
-        Effect.withSpan("effect-okta.discovery", { root: true, attributes: { issuer } })
+        Effect.onExit((exit) =>
+          Telemetry.count(Telemetry.discoveryFetches.of({ issuer, outcome: exit._tag.toLowerCase() }))
+        ),
+        (self) => Telemetry.timed(self, Telemetry.callOf("metadata")),
+        (self) => traced(self, "okta.discovery", { root: true, attributes: { "okta.issuer": issuer } })
       )
 
       const metadata = yield* FreshValue.make<ServerMetadata, DiscoveryFailed>({

@@ -1,7 +1,8 @@
-import { Clock, Context, Duration, Effect, Layer, Metric, Result, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Metric, Result, Schema } from "effect"
 import { issuerKind } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
-import { keyFetches, keySetAge } from "../observe/Telemetry.ts"
+import { traced } from "../observe/Span.ts"
+import * as Telemetry from "../observe/Telemetry.ts"
 import { Discovery, DiscoveryFailed } from "./Discovery.ts"
 import * as FreshValue from "./FreshValue.ts"
 import { type KeySet, readKeySet, type VerificationKey } from "./JsonWebKey.ts"
@@ -146,13 +147,21 @@ export class Jwks extends Context.Service<Jwks, {
         ({ jwks_uri }) =>
           fetchFrom(jwks_uri).pipe(
             Effect.onExit((exit) =>
-              Metric.update(Metric.withAttributes(keyFetches, { issuer, outcome: exit._tag.toLowerCase() }), 1)
+              Telemetry.count(Telemetry.keyFetches.of({ issuer, outcome: exit._tag.toLowerCase() }))
             ),
-            Effect.withSpan("effect-okta.keys", { root: true, attributes: { issuer } })
+            (self) => Telemetry.timed(self, Telemetry.callOf("keys")),
+            (self) => traced(self, "okta.keys", { root: true, attributes: { "okta.issuer": issuer } })
           )
+      ).pipe(
+        Effect.onExit((exit) =>
+          Metric.update(
+            Telemetry.keySetLastGood.of({ issuer }),
+            Exit.isFailure(exit) && current !== undefined ? 1 : 0
+          )
+        )
       )
 
-      const ageOfSet = Metric.withAttributes(keySetAge, { issuer })
+      const ageOfSet = Telemetry.keySetAge.of({ issuer })
       const keySet = yield* FreshValue.make<FetchedKeys, KeysUnavailable | DiscoveryFailed>({
         name: `key set of ${issuer}`,
         fetch,

@@ -1,6 +1,8 @@
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { basePathOf, routePath } from "../config/PublicUrl.ts"
+import { traced } from "../observe/Span.ts"
+import { endpoints, timed } from "../observe/Telemetry.ts"
 import { readableAnswer } from "../resource/Cors.ts"
 import { isRepeated, severalHosts } from "../resource/HeaderLines.ts"
 import type { ProxySettings } from "./ProxySettings.ts"
@@ -8,6 +10,27 @@ import type { ProxySettings } from "./ProxySettings.ts"
 /** Where an endpoint is reached: below the base path of `serverUrl`, and without it where it was removed on the way. */
 export const pathsOf = ({ serverUrl }: ProxySettings, path: string): ReadonlyArray<string> => {
   return [...new Set([path, basePathOf(serverUrl) + path])]
+}
+
+const names = ["authorize", "consent", "callback", "register", "token", "revoke", "introspect", "logout"] as const
+
+/** Measures what an endpoint does, and gives it a span. Documents that are always the same are not worth it. */
+export const observed = (path: string, handler: Handler): Handler => {
+  const [, last] = /\/oauth\/([a-z]+)(?:\/done)?$/.exec(path) ?? []
+  const name = names.find((name) => name === last)
+  return name === undefined ?
+    handler :
+    (request) =>
+      Effect.tap(handler(request), ({ status }) => Effect.annotateCurrentSpan("http.response.status_code", status))
+        .pipe(
+          (self) =>
+            timed(
+              self,
+              (exit) =>
+                endpoints.of({ endpoint: name, status: Exit.isSuccess(exit) ? String(exit.value.status) : "none" })
+            ),
+          (self) => traced(self, `okta.${name}`)
+        )
 }
 
 /** What answers a request. */
@@ -39,6 +62,8 @@ export const answering = (
       : request.method === "GET" || request.method === "HEAD"
       ? handlers.GET
       : undefined
-    return handler === undefined ? Effect.succeed(request.method === "OPTIONS" ? options : refused) : handler(request)
+    return handler === undefined
+      ? Effect.succeed(request.method === "OPTIONS" ? options : refused)
+      : observed(path, handler)(request)
   })
 }

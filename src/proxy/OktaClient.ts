@@ -1,6 +1,8 @@
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
+import { traced } from "../observe/Span.ts"
+import { callOf, timed } from "../observe/Telemetry.ts"
 import { Discovery } from "../provider/Discovery.ts"
 import type { Jwks } from "../provider/Jwks.ts"
 import { type FormAnswer, OktaHttp } from "../provider/OktaHttp.ts"
@@ -217,20 +219,23 @@ export class OktaClient extends Context.Service<OktaClient, {
               max_age: maxAge === undefined ? undefined : String(maxAge)
             })),
         exchange: ({ code, codeVerifier, nonce }) =>
-          session({
-            grant_type: "authorization_code",
-            code: Redacted.value(code),
-            redirect_uri: redirectUri,
-            code_verifier: Redacted.value(codeVerifier)
-          }, nonce),
+          observed(
+            "exchange",
+            session({
+              grant_type: "authorization_code",
+              code: Redacted.value(code),
+              redirect_uri: redirectUri,
+              code_verifier: Redacted.value(codeVerifier)
+            }, nonce)
+          ),
         refresh: (refreshToken) =>
-          session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) }),
+          observed("refresh", session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) })),
         revoke: Effect.fnUntraced(function*(token) {
           const { revocation_endpoint: url } = yield* metadata
           if (url === undefined) return yield* unavailable("its metadata has no revocation_endpoint")
           const answer = yield* post(url, { token: Redacted.value(token) })
           if (answer.status !== 200) return yield* unavailable(`it answered ${answer.status} to a revocation`)
-        }),
+        }, (self) => observed("revoke", self)),
         endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>
           Effect.map(
             metadata,
@@ -247,6 +252,10 @@ export class OktaClient extends Context.Service<OktaClient, {
     })
   )
 }
+
+/** Measures what Okta is asked, and gives it a span. */
+const observed = <A, E>(operation: "exchange" | "refresh" | "revoke", effect: Effect.Effect<A, E>) =>
+  traced(timed(effect, callOf(operation)), `okta.upstream.${operation}`)
 
 const unavailable = (reason: string, retryAfter?: number): OktaUnavailable =>
   new OktaUnavailable({

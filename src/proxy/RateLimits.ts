@@ -1,11 +1,13 @@
-import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { RateLimiter } from "effect/persistence"
 import { isIPv6 } from "node:net"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
+import { count as counted, rateLimited } from "../observe/Telemetry.ts"
 import { StoreUnavailable } from "../store/Store.ts"
 import { lifetime as pendingFor } from "./authorize/Flow.ts"
+import { addressOf } from "./ClientAddress.ts"
 import { proxySettings } from "./ProxySettings.ts"
 import { Sealed } from "./Sealed.ts"
 
@@ -85,28 +87,27 @@ export class RateLimits extends Context.Service<RateLimits, {
 
       return RateLimits.of({
         request: Effect.fnUntraced(function*(endpoint, request) {
-          const forwarded = request.headers["x-forwarded-for"]
-          if (forwarded !== undefined) yield* warnOfProxy
-          const address = addressOf(request, forwarded, trustedProxies)
-          yield* countIn(`${endpoint}/address`, address, "requests from one address")
+          if (request.headers["x-forwarded-for"] !== undefined) yield* warnOfProxy
+          const place = placeInNetwork(addressOf(request, trustedProxies))
+          yield* countIn(`${endpoint}/address`, place, "requests from one address").pipe(noted(endpoint, "address"))
         }),
-        client: (endpoint, clientId) => countIn(`${endpoint}/client`, clientId, "requests of one client"),
-        signIn: count("limit:sign-ins", "people on their way through Okta", maxPendingSignIns, pendingFor)
+        client: (endpoint, clientId) =>
+          countIn(`${endpoint}/client`, clientId, "requests of one client").pipe(noted(endpoint, "client")),
+        signIn: count("limit:sign-ins", "people on their way through Okta", maxPendingSignIns, pendingFor).pipe(
+          noted("authorize", "sign-ins")
+        )
       })
     })
   ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
 }
 
-/** Who calls: the other end of the connection, or what the outermost of the trusted proxies says that it was. */
-const addressOf = (
-  { remoteAddress }: HttpServerRequest.HttpServerRequest,
-  forwarded: string | undefined,
-  trustedProxies: number
-): string => {
-  const told = trustedProxies === 0 ? undefined : forwarded?.split(",").at(-trustedProxies)?.trim()
-  const address = told ?? Option.getOrElse(remoteAddress, () => "unknown")
-  return isIPv6(address) ? networkOf(address) : address
-}
+const noted =
+  (endpoint: Endpoint, by: "address" | "client" | "sign-ins") =>
+  (self: Effect.Effect<void, TooManyRequests | StoreUnavailable>) =>
+    Effect.tapErrorTag(self, "TooManyRequests", () => counted(rateLimited.of({ endpoint, by })))
+
+/** What an address is counted as. */
+const placeInNetwork = (address: string): string => isIPv6(address) ? networkOf(address) : address
 
 /** The first 64 bits of an IPv6 address, which one subscriber has for itself; an IPv4 address within one stays whole. */
 const networkOf = (address: string): string => {

@@ -1,6 +1,7 @@
 import { Clock, Duration, Effect, type Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { count, requestsRefused } from "../observe/Telemetry.ts"
 import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
 import type { Principal } from "../token/Principal.ts"
 import { InvalidAudience } from "../token/TokenError.ts"
@@ -86,7 +87,9 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   ) {
     yield* log(refusal)
     const resource = resourceOf(resources, requestPath(request.originalUrl))
-    return Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes: scopesOf(rule) })
+    const answer = Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes: scopesOf(rule) })
+    yield* count(requestsRefused.of({ status: String(answer.status), reason: refusal._tag }))
+    return answer
   })
 
   return {

@@ -1,5 +1,8 @@
-import { Clock, Context, Deferred, Duration, Effect, Layer, Redacted } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, type Exit, Layer, Redacted } from "effect"
+import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { isTraced, traced } from "../observe/Span.ts"
+import { count, outcomeOf, tally, verifications } from "../observe/Telemetry.ts"
 import type { VerificationKey } from "../provider/JsonWebKey.ts"
 import { Jwks, UnknownKey } from "../provider/Jwks.ts"
 import { type AccessTokenClaims, principalOf } from "./AccessTokenClaims.ts"
@@ -33,6 +36,9 @@ export interface VerifierOptions {
 
 /** The longest time for which a verified token is remembered. */
 const longestVerdict = Duration.toMillis("5 minutes")
+
+/** A longer token is not read for the sake of a span. */
+const longestShown = 16 * 1024
 
 interface Verdict {
   readonly key: VerificationKey
@@ -162,30 +168,57 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           }))
         }
 
-        const verifyText = (token: string): Effect.Effect<VerifiedToken, TokenError> =>
-          Effect.suspend(() => {
-            const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
-            if (verdict !== undefined) {
-              if (jwks.holds(verdict.key)) return verdict.accepted ?? recall(token, verdict)
-              verdicts.delete(token)
-            }
-            if (token.length > config.maxTokenLength) {
-              return Effect.fail(
-                new MalformedToken({ reason: `it is longer than ${config.maxTokenLength} characters` })
-              )
-            }
-            const jws = CompactJws.read(token)
-            if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
-            const header = HeaderPolicy.check(jws.header, config.algorithms, kind)
-            if (header instanceof Error) return Effect.fail(header)
-            const key = jwks.peek(header.kid)
-            return key !== undefined
-              ? verifyWith(token, jws, header, key)
-              : jwks.key(header.kid).pipe(
-                Effect.mapError((error) => error._tag === "UnknownKey" ? withClaimedIssuer(error, jws) : error),
-                Effect.flatMap((key) => verifyWith(token, jws, header, key))
-              )
+        const prove = (token: string): Effect.Effect<VerifiedToken, TokenError> => {
+          if (token.length > config.maxTokenLength) {
+            return Effect.fail(
+              new MalformedToken({ reason: `it is longer than ${config.maxTokenLength} characters` })
+            )
+          }
+          const jws = CompactJws.read(token)
+          if (typeof jws === "string") return Effect.fail(new MalformedToken({ reason: jws }))
+          const header = HeaderPolicy.check(jws.header, config.algorithms, kind)
+          if (header instanceof Error) return Effect.fail(header)
+          const key = jwks.peek(header.kid)
+          return key !== undefined
+            ? verifyWith(token, jws, header, key)
+            : jwks.key(header.kid).pipe(
+              Effect.mapError((error) => error._tag === "UnknownKey" ? withClaimedIssuer(error, jws) : error),
+              Effect.flatMap((key) => verifyWith(token, jws, header, key))
+            )
+        }
+
+        const series = (remembered: boolean, outcome: string) =>
+          verifications.of({
+            issuer: config.issuer,
+            token: kind.replace("-", "_"),
+            outcome,
+            remembered: String(remembered)
           })
+        const seenBefore = yield* tally(series(true, "success"))
+        const counted = (exit: Exit.Exit<VerifiedToken, TokenError>) => count(series(false, outcomeOf(exit)))
+
+        const decided = (token: string): Effect.Effect<VerifiedToken, TokenError> => {
+          const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
+          if (verdict !== undefined) {
+            if (jwks.holds(verdict.key)) {
+              seenBefore.count++
+              return verdict.accepted ?? recall(token, verdict)
+            }
+            verdicts.delete(token)
+          }
+          return Effect.onExit(prove(token), counted)
+        }
+
+        const verifyText = (token: string): Effect.Effect<VerifiedToken, TokenError> =>
+          Effect.withFiber((fiber) =>
+            isTraced(fiber)
+              ? traced(
+                Effect.suspend(() => decided(token)),
+                "okta.verify",
+                { attributes: attributesOf(token, config.issuer) }
+              )
+              : decided(token)
+          )
 
         return TokenVerifier.of({ verifyText, verify: (token) => verifyText(Redacted.value(token)) })
       })
@@ -193,6 +226,16 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
 
   /** Verifies the access tokens of the configured issuer. */
   static readonly layer: Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> = TokenVerifier.layerWith()
+}
+
+/** What a span may tell of a token, nothing in it verified. */
+const attributesOf = (token: string, issuer: string) => {
+  const jws = token.length > longestShown ? "" : CompactJws.read(token)
+  const kid = typeof jws === "string" ? undefined : jws.header["kid"]
+  return {
+    "okta.issuer": issuer,
+    ...(typeof kid === "string" ? { "okta.kid": escaped(kid.slice(0, 100)) } : undefined)
+  }
 }
 
 /** A remembered verdict is given to many requests, none of which may change it for the others. */

@@ -8,7 +8,7 @@ import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
 import { type FaultyOkta, make, until } from "../support/FaultyOkta.ts"
 
 const fetches = (issuer: string, outcome: string) =>
-  Effect.map(Metric.value(Metric.withAttributes(keyFetches, { issuer, outcome })), ({ count }) => Number(count))
+  Effect.map(Metric.value(keyFetches.of({ issuer, outcome })), ({ count }) => Number(count))
 
 /** How many seconds pass until the keys are fetched again. */
 const secondsUntilFetch = Effect.fnUntraced(function*(okta: FaultyOkta) {
@@ -203,7 +203,7 @@ describe("After idle hours", () => {
           yield* TestClock.adjust("10 minutes")
         }
         assert.isFalse(yield* (yield* Jwks).usable)
-        const { value } = yield* Metric.value(Metric.withAttributes(keySetAge, { issuer }))
+        const { value } = yield* Metric.value(keySetAge.of({ issuer }))
         assert.isAtLeast(Number(value), 24.9 * 3600)
       }).pipe(Effect.provide(OktaTest.layerAuth({ issuer })))
     }))
@@ -301,7 +301,7 @@ it.effect("Fetches, failures and the age of the set are counted", () =>
     assert.strictEqual(yield* fetches(okta.issuer, "failure"), failed + 1)
     yield* okta.pass("3 minutes", "10 seconds")
     const age = Effect.map(
-      Metric.value(Metric.withAttributes(keySetAge, { issuer: okta.issuer })),
+      Metric.value(keySetAge.of({ issuer: okta.issuer })),
       ({ value }) => Number(value)
     )
     assert.isAtLeast(yield* age, 120)

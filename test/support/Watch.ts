@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Cause, Exit, Formatter, Layer, Logger, References, Tracer } from "effect"
+import { Cause, Context, Exit, Formatter, Layer, Logger, Metric, References, Tracer } from "effect"
 import { HttpMiddleware } from "effect/http"
 import { inspect } from "node:util"
 
@@ -23,10 +23,11 @@ export const laidBare = (value: unknown): string =>
     inspect(value, { ...everything, showHidden: true, customInspect: false })
   ].join("\n")
 
-/** What is said by logs, at every level and in every format, and by spans. */
+/** What is said by logs, at every level and in every format, by spans and by metrics. */
 export class Watch {
   readonly lines: Array<string> = []
   readonly spans: Array<Tracer.NativeSpan> = []
+  readonly #registry: Metric.MetricRegistry = new Map()
   readonly layer = Layer.mergeAll(
     Logger.layer([
       Logger.make((entry) => void this.lines.push(exposed([entry.message]), exposedCause(entry.cause))),
@@ -47,10 +48,16 @@ export class Watch {
       })
     ),
     Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true),
-    Layer.succeed(References.MinimumLogLevel, "All")
+    Layer.succeed(References.MinimumLogLevel, "All"),
+    Layer.succeed(Metric.MetricRegistry, this.#registry)
   )
 
-  /** Lines and spans as one text. */
+  /** Every series of every metric, as an exporter gets it. */
+  get metrics() {
+    return Metric.snapshotUnsafe(Context.make(Metric.MetricRegistry, this.#registry))
+  }
+
+  /** Lines, spans and metrics as one text. */
   get text() {
     const spans = this.spans.map((span) =>
       [
@@ -63,7 +70,7 @@ export class Watch {
           : ""
       ].join("\n")
     )
-    return [...this.lines, ...spans].join("\n")
+    return [...this.lines, ...spans, exposed(this.metrics)].join("\n")
   }
 }
 

@@ -119,7 +119,7 @@ layer(
           "Request refused: more than one",
           "Sent HTTP response",
           "a defect of the handler's",
-          "effect-okta.keys",
+          "okta.keys",
           "http.request.header.authorization",
           "http.response.status_code"
         ]

@@ -2,6 +2,7 @@ import { Clock, Duration, Effect, type Layer, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { noteError } from "../../observe/Span.ts"
 import { Store } from "../../store/Store.ts"
 import type { Client } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
@@ -81,10 +82,12 @@ export const routes: Layer.Layer<
         yield* limits.client("authorize", proven.client.clientId)
         return yield* Effect.fromResult(AuthorizationRequest.read(parameters, proven, settings)).pipe(
           Effect.flatMap((asked) => show(request, proven.client, asked)),
+          Effect.tapErrorTag("AuthorizationRefused", noteError),
           Effect.catchTag("AuthorizationRefused", (refused) =>
             Effect.as(Effect.logInfo(refused.message), answer(proven.address, settings, request.method, refused)))
         )
       },
+      Effect.tapError(noteError),
       Effect.catchTags({
         UnprovenRequest: (error) =>
           Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)),

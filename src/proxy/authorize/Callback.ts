@@ -2,6 +2,8 @@ import { Clock, Duration, Effect, type Layer, Option, Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { noteError } from "../../observe/Span.ts"
+import { count, signIns } from "../../observe/Telemetry.ts"
 import { Store } from "../../store/Store.ts"
 import { Admission } from "../Admission.ts"
 import { Grants } from "../grant/Grant.ts"
@@ -130,22 +132,33 @@ export const routes: Layer.Layer<
       }
     })
 
+    const refused = (why: { readonly _tag: string }) =>
+      Effect.andThen(noteError(why), count(signIns.of({ outcome: why._tag })))
+
     const comeBack = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const parameters = Parameters.fromQuery(request)
       const state = parameters.first("state")
-      if (state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0) return unknownState
-      const flow = Option.getOrUndefined(yield* flows.take(state))
-      if (flow === undefined) return unknownState
+      const flow = state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0
+        ? undefined
+        : Option.getOrUndefined(yield* flows.take(state))
+      if (flow === undefined) {
+        yield* refused({ _tag: "UnknownState" })
+        return unknownState
+      }
       if (!(yield* browsers.isMarked(request, flow.browser))) {
         yield* Effect.logWarning("A sign-in came back in another browser than the one that began it, and was refused")
+        yield* refused({ _tag: "OtherBrowser" })
         return notThisBrowser
       }
       const issuer = parameters.first("iss")
       if (issuer !== undefined && issuer !== settings.issuer) {
         yield* Effect.logWarning("A sign-in came back from another issuer than Okta, and was refused")
+        yield* refused({ _tag: "OtherIssuer" })
         return wrongIssuer
       }
       return yield* redeem(flow, parameters).pipe(
+        Effect.tap(() => count(signIns.of({ outcome: "success" }))),
+        Effect.tapError(refused),
         Effect.map((outcome) => answer(flow.request, settings, request.method, outcome)),
         Effect.catch((failure) => {
           const outcome = failure._tag === "NotAdmitted" ? notAdmitted : fromFailure(failure)

@@ -2,6 +2,7 @@ import { Effect, type Layer, Option, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { noteError } from "../../observe/Span.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { hasRedirectUri } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
@@ -99,7 +100,7 @@ export const routes: Layer.Layer<
 
     yield* Page.serve(router, settings, "/oauth/consent", {
       POST: (request) =>
-        Effect.catchTags(decide(request), {
+        Effect.catchTags(Effect.tapError(decide(request), noteError), {
           MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
           BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error)),
           TooManyRequests: (error) => Effect.as(Effect.logWarning(error.message), tooMany(error)),

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto"
 import { routePath } from "../../config/PublicUrl.ts"
 import { isRepeated } from "../../resource/HeaderLines.ts"
 import { originCheck } from "../../resource/RequestOrigin.ts"
-import { pathsOf } from "../Endpoint.ts"
+import { observed, pathsOf } from "../Endpoint.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import { type Content, Html, html } from "./Html.ts"
@@ -137,7 +137,8 @@ export const serve = Effect.fnUntraced(function*(
     yield* router.add("*", routePath(place), (request) => {
       if (isRepeated(request.source, "host")) return Effect.succeed(severalHosts)
       if (forbidden?.({ host: request.headers["host"] }) !== undefined) return Effect.succeed(strangeHost)
-      return handlers[request.method]?.(request) ?? Effect.succeed(wrongMethod)
+      const handler = handlers[request.method]
+      return handler === undefined ? Effect.succeed(wrongMethod) : observed(place, handler)(request)
     })
   }
 })

@@ -1,6 +1,8 @@
 import { Effect } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import { createHash, randomBytes } from "node:crypto"
+import { noteError } from "../../observe/Span.ts"
+import { count, signIns } from "../../observe/Telemetry.ts"
 import type { Store } from "../../store/Store.ts"
 import { fromFailure } from "../OAuthError.ts"
 import type { OktaClient } from "../OktaClient.ts"
@@ -63,6 +65,8 @@ export const make = (
 
   return (request, browser, method) =>
     begin(request, browser, method).pipe(
+      Effect.tap(() => count(signIns.of({ outcome: "begun" }))),
+      Effect.tapError((failure) => Effect.andThen(noteError(failure), count(signIns.of({ outcome: failure._tag })))),
       Effect.catch((failure) =>
         Effect.as(
           Effect.logError(failure.message),

@@ -2,6 +2,8 @@ import { Context, Duration, Effect, Layer, Schema } from "effect"
 import { lookup } from "node:dns"
 import type { IncomingMessage } from "node:http"
 import { request } from "node:https"
+import { traced } from "../../observe/Span.ts"
+import { documents, outcomeOf, timed } from "../../observe/Telemetry.ts"
 import * as StrictJson from "../../token/StrictJson.ts"
 import { addressOf, isPublic } from "./PublicAddress.ts"
 
@@ -91,7 +93,9 @@ export class DocumentFetch extends Context.Service<DocumentFetch, {
               duration: deadline,
               orElse: () =>
                 Effect.fail(new DocumentUnavailable({ url, reason: "there was no answer within 10 seconds" }))
-            })
+            }),
+            (self) => timed(self, (exit) => documents.of({ outcome: outcomeOf(exit) })),
+            (self) => traced(self, "okta.document", { attributes: { "server.address": new URL(url).hostname } })
           )
       }))
   )

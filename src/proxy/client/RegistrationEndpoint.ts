@@ -2,6 +2,8 @@ import { ByteSize, Effect, type Layer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { noteError } from "../../observe/Span.ts"
+import { count, outcomeOf, registrations } from "../../observe/Telemetry.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
 import { Store } from "../../store/Store.ts"
 import * as StrictJson from "../../token/StrictJson.ts"
@@ -47,6 +49,8 @@ export const routes: Layer.Layer<
             Effect.andThen(store.get("ready:?")),
             Effect.andThen(Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, largest)),
             Effect.flatMap((body) => register(StrictJson.parse(Buffer.from(body)))),
+            Effect.onExit((exit) => count(registrations.of({ outcome: outcomeOf(exit) }))),
+            Effect.tapError(noteError),
             Effect.map((registered) => HttpServerResponse.jsonUnsafe(registered, { status: 201, headers })),
             Effect.catchTags({
               HttpServerError: () =>

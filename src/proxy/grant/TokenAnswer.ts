@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
+import { noteError } from "../../observe/Span.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { InvalidClient } from "../client/ClientAuthentication.ts"
@@ -93,7 +94,10 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
 export const refuse = (error: TokenRefusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const answer = refusal(error)
   const log = answer.status === 503 ? Effect.logWarning : Effect.logInfo
-  return Effect.as(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag }), answer)
+  return noteError(error).pipe(
+    Effect.andThen(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag })),
+    Effect.as(answer)
+  )
 }
 
 const unavailable = (retryAfter: number | undefined, status = 503) =>

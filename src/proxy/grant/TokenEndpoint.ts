@@ -2,6 +2,8 @@ import { Effect, type Layer, Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { traced } from "../../observe/Span.ts"
+import { count, outcomeOf, tokenRequests } from "../../observe/Telemetry.ts"
 import { type Client, mayRefresh } from "../client/Client.ts"
 import { ClientAuthentication } from "../client/ClientAuthentication.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
@@ -34,7 +36,7 @@ const make = Effect.gen(function*() {
       codeVerifier: Redacted.make(yield* form.require("code_verifier")),
       resource: form.get("resource")
     })
-  })
+  }, (self) => traced(self, "okta.token.redeem"))
 
   const refresh = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
     if (!mayRefresh(client)) return yield* new GrantTypeNotAllowed({ grantType: "refresh_token" })
@@ -43,6 +45,16 @@ const make = Effect.gen(function*() {
       scopes: form.get("scope")?.split(" ").filter((scope) => scope !== ""),
       resource: form.get("resource")
     })
+  }, (self) => traced(self, "okta.token.refresh"))
+
+  const give = Effect.fnUntraced(function*(
+    grant: typeof redeem | typeof refresh,
+    request: HttpServerRequest.HttpServerRequest,
+    form: FormRequest.Form
+  ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, TokenAnswer.TokenRefusal> {
+    const client = yield* clients.authenticate(request, form)
+    yield* limits.client("token", client.clientId)
+    return granted(yield* grant(client, form))
   })
 
   return Effect.fnUntraced(
@@ -51,10 +63,14 @@ const make = Effect.gen(function*() {
       const form = yield* FormRequest.read(request)
       const grantType = yield* form.require("grant_type")
       const grant = grantType === "authorization_code" ? redeem : grantType === "refresh_token" ? refresh : undefined
-      if (grant === undefined) return yield* new UnsupportedGrantType({ grantType })
-      const client = yield* clients.authenticate(request, form)
-      yield* limits.client("token", client.clientId)
-      return granted(yield* grant(client, form))
+      const given: ReturnType<typeof give> = grant === undefined
+        ? Effect.fail(new UnsupportedGrantType({ grantType }))
+        : give(grant, request, form)
+      return yield* Effect.onExit(
+        given,
+        (exit) =>
+          count(tokenRequests.of({ grant_type: grant === undefined ? "other" : grantType, outcome: outcomeOf(exit) }))
+      )
     },
     Effect.catch(TokenAnswer.refuse)
   )

@@ -1,0 +1,11 @@
+import { Option } from "effect"
+import type { HttpServerRequest } from "effect/http"
+
+/** Who calls: the other end of the connection, or what the outermost of the trusted proxies says that it was. */
+export const addressOf = (
+  { headers, remoteAddress }: HttpServerRequest.HttpServerRequest,
+  trustedProxies: number
+): string => {
+  const told = trustedProxies === 0 ? undefined : headers["x-forwarded-for"]?.split(",").at(-trustedProxies)?.trim()
+  return told ?? Option.getOrElse(remoteAddress, () => "unknown")
+}
