@@ -37,7 +37,8 @@ export interface StartOptions extends VerifierOptions {
   readonly failFast?: boolean | undefined
   /**
    * Proxy mode: where sign-ins are kept; by default in the memory of this process, so that a restart signs everybody out.
-   * One that cannot be opened is `InvalidConfiguration`.
+   * A layer that provides `RateLimiterStore` of `effect/persistence` too, as `RedisStore` does, counts requests there. One
+   * that cannot be opened is `InvalidConfiguration`.
    */
   readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
   /** Proxy mode: who may come in at all, of those whom Okta lets in (everybody). Asked again with each renewal. */
@@ -66,7 +67,7 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
-  store: Layer.Layer<Store, InvalidConfiguration>,
+  store: StoreChoice.Chosen,
   { accept, admit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const mode = Layer.unwrap(
@@ -187,7 +188,7 @@ export function layer({ admit, failFast, store, ...options }: OktaOptions & Star
 /**
  * Everything that is needed to guard routes, from the environment: `OKTA_ISSUER`, `OKTA_AUDIENCE`, `SERVER_URL` and
  * `REQUIRED_SCOPES`, and for proxy mode `OKTA_CLIENT_ID`, `OKTA_CLIENT_SECRET`, `ENCRYPTION_SECRET`, `SIGNING_KEYS` and
- * `SQLITE_FILE`. Fails with `InvalidConfiguration`.
+ * one of `SQLITE_FILE` and `REDIS_URL`. Fails with `InvalidConfiguration`.
  *
  * **Details**
  *
@@ -210,7 +211,11 @@ export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
 export function layerConfig({ admit, failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
-  return from(Environment.layerConfig(options), StoreChoice.environment(store), { ...options, admit, failFast })
+  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), {
+    ...options,
+    admit,
+    failFast
+  })
 }
 
 /**

@@ -24,6 +24,8 @@ export {
 export { type ScopeHierarchy } from "./resource/ScopeHierarchy.ts"
 /** Keeps the state of proxy mode in the memory of this process. */
 export * as MemoryStore from "./store/MemoryStore.ts"
+/** Keeps the state of proxy mode in Redis, for several servers. */
+export * as RedisStore from "./store/RedisStore.ts"
 /** Keeps the state of proxy mode in a SQLite file. */
 export * as SqliteStore from "./store/SqliteStore.ts"
 export { Store, StoreUnavailable } from "./store/Store.ts"

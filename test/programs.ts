@@ -17,9 +17,26 @@ export const findChromium = (): string | undefined => find("chromium", "chromium
 /** The program of the guide's examples. */
 export const findCurl = (): string | undefined => find("curl")
 
+/** For the tests of several servers. */
+export const findRedis = (): string | undefined => find("redis-server")
+
+const programs = [
+  {
+    package: "chromium",
+    find: findChromium,
+    without: "test/e2e/browser.test.ts and test/e2e/demo.test.ts are left out",
+    isNeeded: true
+  },
+  { package: "redis-server", find: findRedis, without: "the tests of a store in Redis are left out", isNeeded: true },
+  { package: "curl", find: findCurl, without: "test/e2e/guide.test.ts sends its requests by itself", isNeeded: false }
+]
+
 const isRoot = process.getuid?.() === 0
 
+/** Installs what is missing, where that can be done. */
 const install = (packages: ReadonlyArray<string>): void => {
+  if (packages.length === 0 || !isRoot || find("apt-get") === undefined) return
+  console.log(`${packages.join(", ")}: missing; installing.`)
   const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
   for (const args of [["update"], ["install", "-y", "--no-install-recommends", ...packages]]) {
     const { status } = spawnSync("apt-get", args, { stdio: ["ignore", "ignore", "inherit"], env: environment })
@@ -27,27 +44,11 @@ const install = (packages: ReadonlyArray<string>): void => {
   }
 }
 
-/** Installs what is missing, where that can be done. */
-const provide = (names: ReadonlyArray<string>): void => {
-  if (names.length === 0 || !isRoot || find("apt-get") === undefined) return
-  console.log(`${names.join(", ")}: missing; installing.`)
-  install(names)
-}
-
 if (import.meta.main) {
-  provide([
-    ...(findChromium() === undefined ? ["chromium"] : []),
-    ...(findCurl() === undefined ? ["curl"] : [])
-  ])
-  if (findCurl() === undefined) {
-    console.error(
-      "curl is missing, so test/e2e/guide.test.ts sends its requests by itself. Install it with: apt-get install curl"
-    )
-  }
-  if (findChromium() === undefined) {
-    console.error(
-      "Chromium is missing, so test/e2e/browser.test.ts and test/e2e/demo.test.ts are left out. Install it with: apt-get install chromium"
-    )
-    if (process.env["CI"] === "true") process.exitCode = 1
+  const isMissing = ({ find }: (typeof programs)[number]) => find() === undefined
+  install(programs.filter(isMissing).map((program) => program.package))
+  for (const { isNeeded, package: name, without } of programs.filter(isMissing)) {
+    console.error(`${name} is missing, so ${without}. Install it with: apt-get install ${name}`)
+    if (isNeeded && process.env["CI"] === "true") process.exitCode = 1
   }
 }

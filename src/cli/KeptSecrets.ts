@@ -43,12 +43,13 @@ const read = Effect.fnUntraced(function*(database: string) {
 
 /**
  * The environment in which a server in proxy mode outlives its process: with a file for sign-ins, and on a loopback address with
- * secrets that are kept beside it, where none are given.
+ * secrets that are kept beside it, where none are given. With Redis there may be other servers, so there it is left as it is.
  */
 export const provider: Effect.Effect<ConfigProvider.ConfigProvider, InvalidConfiguration> = Effect.gen(function*() {
   const environment = yield* ConfigProvider.ConfigProvider
   const credentials = yield* Effect.forEach(["OKTA_CLIENT_ID", "OKTA_CLIENT_SECRET", "OKTA_CLIENT_KEY"], given)
   if (credentials.every((text) => text === "") || (yield* given("OKTA_MODE")) === "native") return environment
+  if ((yield* given("REDIS_URL")) !== "") return environment
   const file = (yield* given("SQLITE_FILE")) || defaultFile
   const secrets = [yield* given("ENCRYPTION_SECRET"), yield* given("SIGNING_KEYS")]
   const onLoopback = (yield* given("SERVER_URL")).startsWith("http:")

@@ -4,6 +4,7 @@ import { layerConfig, variables } from "../config/Environment.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig, type OktaOptions, type Settings } from "../config/OktaConfig.ts"
 import { withoutUserinfo } from "../config/PublicUrl.ts"
+import * as StoreChoice from "../proxy/StoreChoice.ts"
 
 const setting = (variable: string, description: string) =>
   Flag.String(variable.toLowerCase().replaceAll("_", "-")).pipe(
@@ -99,7 +100,7 @@ const flagOf: { readonly [field: string]: string } = { protectedPaths: "--path",
 
 /** The settings of the library. */
 export const library = (options: Partial<OktaOptions>): Effect.Effect<Settings, InvalidConfiguration> =>
-  Effect.provide(OktaConfig, layerConfig(options)).pipe(
+  Effect.provide(OktaConfig, StoreChoice.checked(layerConfig(options))).pipe(
     Effect.mapError(({ problems }) =>
       new InvalidConfiguration({
         problems: problems.map((problem) => ({ ...problem, field: flagOf[problem.field] ?? problem.field }))

@@ -1,5 +1,6 @@
 import { Context, Duration, Effect, Layer, Option } from "effect"
 import type { HttpRouter } from "effect/http"
+import type { RateLimiter } from "effect/persistence"
 import { algorithms } from "../config/Algorithm.ts"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
@@ -47,7 +48,7 @@ export type Services =
 export const services: Layer.Layer<
   Services,
   InvalidConfiguration,
-  OktaConfig | Store | OktaHttp | Discovery | Jwks | Signature
+  OktaConfig | Store | RateLimiter.RateLimiterStore | OktaHttp | Discovery | Jwks | Signature
 > = Layer.mergeAll(Grants.layer, ClientAuthentication.layer).pipe(
   Layer.provideMerge(Layer.mergeAll(OktaClient.layer, TokenIssuer.layer, ClientRegistry.layer, RateLimits.layer)),
   Layer.provideMerge(Registration.layer),

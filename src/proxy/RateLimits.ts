@@ -46,7 +46,11 @@ export class RateLimits extends Context.Service<RateLimits, {
   /** Counts a person who is sent to Okta. */
   readonly signIn: Effect.Effect<void, TooManyRequests | StoreUnavailable>
 }>()("effect-okta/proxy/RateLimits") {
-  static readonly layer: Layer.Layer<RateLimits, InvalidConfiguration, OktaConfig | Sealed> = Layer.effect(
+  static readonly layer: Layer.Layer<
+    RateLimits,
+    InvalidConfiguration,
+    OktaConfig | Sealed | RateLimiter.RateLimiterStore
+  > = Layer.effect(
     RateLimits,
     Effect.gen(function*() {
       const { maxPendingSignIns, requestsPerMinute, trustedProxies } = yield* proxySettings
@@ -60,6 +64,8 @@ export class RateLimits extends Context.Service<RateLimits, {
           Effect.mapError(({ reason }) =>
             reason._tag === "RateLimitExceeded"
               ? new TooManyRequests({ what, retryAfter: Duration.toMillis(reason.retryAfter) })
+              : reason.cause instanceof StoreUnavailable
+              ? reason.cause
               : new StoreUnavailable({ operation: "count", reason: reason.message })
           )
         )
@@ -98,7 +104,7 @@ export class RateLimits extends Context.Service<RateLimits, {
         )
       })
     })
-  ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+  ).pipe(Layer.provide(RateLimiter.layer))
 }
 
 const noted =

@@ -1,44 +1,94 @@
-import { Config, Effect, Layer } from "effect"
-import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { Config, Context, Effect, Layer, Option, Redacted, Result } from "effect"
+import { RateLimiter } from "effect/persistence"
+import { type ConfigurationProblem, InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
 import * as MemoryStore from "../store/MemoryStore.ts"
+import * as RedisStore from "../store/RedisStore.ts"
+import { parse } from "../store/RedisUrl.ts"
 import * as SqliteStore from "../store/SqliteStore.ts"
-import { Store, type StoreUnavailable } from "../store/Store.ts"
+import type { Store, StoreUnavailable } from "../store/Store.ts"
 
-/** The environment variable that names the file of the store. */
-export const variable = "SQLITE_FILE"
+/** The environment variables that name the store. */
+export const variables = { file: "SQLITE_FILE", redis: "REDIS_URL" } as const
 
-const opened = (
-  store: Layer.Layer<Store, StoreUnavailable>,
-  field: string
-): Layer.Layer<Store, InvalidConfiguration> =>
-  Layer.catchTag(store, "StoreUnavailable", ({ reason }) =>
-    Layer.effect(
-      Store,
-      Effect.fail(
-        new InvalidConfiguration({ problems: [{ field, message: `is a store that cannot be opened: ${reason}.` }] })
-      )
-    ))
+/** A store, and where requests are counted: in the store where that can be, else in the memory of this process. */
+export type Chosen = Layer.Layer<Store | RateLimiter.RateLimiterStore, InvalidConfiguration>
 
-const memory: Layer.Layer<Store> = Layer.effectDiscard(
-  Effect.logWarning(
-    `No store (${variable}) is set, so sign-ins are kept in memory: a restart signs everybody out. ` +
-      `Name a file on a local disk in ${variable}, or give a store.`
+const opened = (store: Layer.Layer<Store, StoreUnavailable>, field: string): Chosen =>
+  Layer.effectContext(
+    Effect.gen(function*() {
+      const built = yield* Layer.build(store)
+      // A layer may provide more than its type says.
+      const limits = Context.getOption(built, RateLimiter.RateLimiterStore)
+      return Option.isSome(limits)
+        ? Context.add(built, RateLimiter.RateLimiterStore, limits.value)
+        : Context.merge(built, yield* Layer.build(RateLimiter.layerStoreMemory))
+    }).pipe(
+      Effect.catchTag("StoreUnavailable", ({ reason }) =>
+        Effect.fail(
+          new InvalidConfiguration({ problems: [{ field, message: `is a store that cannot be opened: ${reason}.` }] })
+        ))
+    )
   )
-).pipe(Layer.provideMerge(MemoryStore.layer))
+
+const memory: Chosen = Layer.effectDiscard(
+  Effect.logWarning(
+    `No store (${variables.file}, ${variables.redis}) is set, so sign-ins are kept in memory: a restart signs everybody out. ` +
+      `Name a file on a local disk in ${variables.file}, or a Redis in ${variables.redis}, or give a store.`
+  )
+).pipe(Layer.provideMerge(opened(MemoryStore.layer, "store")))
 
 /** The store that is given in code; without one the memory of this process, with a warning. */
-export const given = (
-  store: Layer.Layer<Store, StoreUnavailable> | undefined
-): Layer.Layer<Store, InvalidConfiguration> => store === undefined ? memory : opened(store, "store")
+export const given = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Chosen =>
+  store === undefined ? memory : opened(store, "store")
+
+const named = Config.all({
+  file: Config.String(variables.file).pipe(Config.withDefault("")),
+  redis: Config.String(variables.redis).pipe(Config.withDefault(""))
+}).pipe(
+  Config.map(({ file, redis }) => ({ file: file.trim(), redis: Redacted.make(redis.trim()) })),
+  Effect.orDie
+)
+
+const isEmpty = (text: Redacted.Redacted<string>) => Redacted.value(text) === ""
+
+/** What is wrong with what the environment says about the store, as far as that can be told without opening it. */
+const mistakes: Effect.Effect<ReadonlyArray<ConfigurationProblem>> = Effect.map(named, ({ file, redis }) => {
+  if (isEmpty(redis)) return []
+  const url = parse(redis)
+  return [
+    ...(Result.isFailure(url) ? [{ field: variables.redis, message: `${url.failure}.` }] : []),
+    ...(file === "" ? [] : [{
+      field: variables.file,
+      value: file,
+      message: `is set beside ${variables.redis}, but there can be one store only. Take one of them away.`
+    }])
+  ]
+})
+
+/** The settings, whose mistakes are told together with those that the environment makes about the store. */
+export const checked = (
+  config: Layer.Layer<OktaConfig, InvalidConfiguration>
+): Layer.Layer<OktaConfig, InvalidConfiguration> =>
+  Layer.effect(
+    OktaConfig,
+    Effect.gen(function*() {
+      const settings = yield* Effect.result(Effect.provide(OktaConfig, config))
+      const more = yield* mistakes
+      if (more.length === 0) return yield* Effect.fromResult(settings)
+      const problems = Result.isFailure(settings) ? settings.failure.problems : []
+      return yield* new InvalidConfiguration({ problems: [...problems, ...more] })
+    })
+  )
 
 /** The store that the environment names; without one the store that is given in code. */
-export const environment = (
-  store: Layer.Layer<Store, StoreUnavailable> | undefined
-): Layer.Layer<Store, InvalidConfiguration> =>
-  Effect.orDie(Config.String(variable).pipe(Config.withDefault(""))).pipe(
-    Effect.map((text) => {
-      const file = text.trim()
-      return file === "" ? given(store) : opened(SqliteStore.layer({ file }), variable)
-    }),
-    Layer.unwrap
-  )
+export const environment = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Chosen =>
+  Effect.map(
+    named,
+    ({ file, redis }) =>
+      !isEmpty(redis)
+        ? opened(RedisStore.layer({ url: redis }), variables.redis)
+        : file !== ""
+        ? opened(SqliteStore.layer({ file }), variables.file)
+        : given(store)
+  ).pipe(Layer.unwrap)

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer } from "effect"
+import { ConfigProvider, Duration, Effect, Layer } from "effect"
+import { RateLimiter } from "effect/persistence"
+import * as Environment from "../../src/config/Environment.ts"
 import * as StoreChoice from "../../src/proxy/StoreChoice.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { StoreUnavailable } from "../../src/store/Store.ts"
@@ -29,6 +31,43 @@ describe("the store of proxy mode", () => {
       for (const layer of [file, environment({}, MemoryStore.layer), StoreChoice.given(MemoryStore.layer)]) {
         assert.deepInclude(yield* build(layer), { failure: undefined, warnings: [] })
       }
+    }))
+
+  it.effect("is the Redis of the environment, though it be away, and requests are counted where the store is", () =>
+    Effect.gen(function*() {
+      const redis = environment({ REDIS_URL: "redis://127.0.0.1:1", SQLITE_FILE: " " }, broken)
+      const error = yield* Effect.flip(
+        Effect.gen(function*() {
+          const limits = yield* RateLimiter.RateLimiterStore
+          return yield* limits.fixedWindow({ key: "k", tokens: 1, refillRate: Duration.seconds(1), limit: 1 })
+        }).pipe(Effect.provide(Layer.orDie(redis)))
+      )
+      assert(error.reason._tag === "RateLimitStoreError")
+      assert.include(String(error.reason.cause), "nothing listens there")
+    }))
+
+  it.effect("is one only: mistakes are told with those of the settings, and no password with them", () =>
+    Effect.gen(function*() {
+      const mistakesOf = (variables: Readonly<Record<string, string>>) =>
+        build(
+          StoreChoice.checked(Environment.layerConfig()).pipe(
+            Layer.provide(
+              ConfigProvider.layer(ConfigProvider.fromUnknown({ OKTA_ISSUER: "http://acme.okta.com", ...variables }))
+            )
+          )
+        )
+      const { failure, problems } = yield* mistakesOf({ REDIS_URL: "canary", SQLITE_FILE: "a.sqlite" })
+      const fields = problems.map(({ field }) => field)
+      assert.includeMembers(fields, ["OKTA_ISSUER", "REDIS_URL", "SQLITE_FILE"])
+      assert.notInclude(String(failure), "canary")
+      assert.include(String(failure), "there can be one store only")
+      const both = yield* mistakesOf({
+        OKTA_ISSUER: "https://acme.okta.com/oauth2/default",
+        OKTA_AUDIENCE: "api://default",
+        REDIS_URL: "redis://:canary@127.0.0.1",
+        SQLITE_FILE: "a.sqlite"
+      })
+      assert.deepStrictEqual(both.problems.map(({ field }) => field), ["SQLITE_FILE"])
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>

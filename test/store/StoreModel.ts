@@ -11,7 +11,7 @@ export const step = fc.record({
   value: text,
   expected: text,
   replica: fc.constantFrom(0, 1),
-  millis: fc.constantFrom(1, 2, 3)
+  ticks: fc.constantFrom(1, 2, 3)
 })
 
 type Step = typeof step extends fc.Arbitrary<infer A> ? A : never
@@ -20,11 +20,11 @@ type Step = typeof step extends fc.Arbitrary<infer A> ? A : never
 export const model = () => {
   const entries = new Map<string, { readonly value: string; readonly expires: number }>()
   let now = 0
-  return ({ expected, key, millis, operation, value }: Step) => {
+  return ({ expected, key, operation, ticks, value }: Step) => {
     const entry = entries.get(key)
     const current = entry !== undefined && now < entry.expires ? entry.value : undefined
-    const put = () => entries.set(key, { value, expires: now + millis })
-    if (operation === "pass") return void (now += millis)
+    const put = () => entries.set(key, { value, expires: now + ticks })
+    if (operation === "pass") return void (now += ticks)
     if (operation === "get") return Option.fromUndefinedOr(current)
     if (operation === "put") return void put()
     if (operation === "putIfAbsent") return current === undefined && put() !== undefined
@@ -39,10 +39,11 @@ export const perform = (
   store: Store["Service"],
   pass: (duration: Duration.Duration) => Effect.Effect<void>,
   prefix: string,
+  tick: Duration.Duration,
   step: Step
 ): Effect.Effect<unknown, StoreUnavailable> => {
   const key = prefix + step.key
-  const ttl = Duration.millis(step.millis)
+  const ttl = Duration.times(tick, step.ticks)
   if (step.operation === "pass") return pass(ttl)
   if (step.operation === "put") return store.put(key, step.value, ttl)
   if (step.operation === "putIfAbsent") return store.putIfAbsent(key, step.value, ttl)

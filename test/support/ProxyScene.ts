@@ -11,7 +11,7 @@ import * as OktaAuth from "../../src/OktaAuth.ts"
 import { UpstreamTokens } from "../../src/proxy/UpstreamTokens.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
-import { Store } from "../../src/store/Store.ts"
+import { Store, type StoreUnavailable } from "../../src/store/Store.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
 import { type Answer, type Asked, fieldsOf, UserAgent } from "../proxy/authorize/UserAgent.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
@@ -33,7 +33,7 @@ export type Changes = Readonly<Record<string, string | undefined>>
 export interface SceneOptions {
   readonly settings?: Partial<OktaOptions & OktaAuth.StartOptions>
   readonly okta?: OktaShape
-  readonly store?: "memory" | "sqlite"
+  readonly store?: "memory" | "sqlite" | Layer.Layer<Store, StoreUnavailable>
   /** What the client registers. */
   readonly client?: Readonly<Record<string, unknown>>
   /** A second client secret that Okta takes as well. */
@@ -158,7 +158,7 @@ export const make = (options: SceneOptions = {}) =>
     const memory = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), Store)
     const writes: Array<string> = []
     const values = new Set<string>()
-    const store = options.store === "sqlite" ? SqliteStore.layer({ file }) : Layer.succeed(Store, {
+    const inMemory = Layer.succeed(Store, {
       ...memory,
       put: (key, value, ttl) => Effect.andThen(noted("put", key, value), memory.put(key, value, ttl)),
       take: (key) => Effect.andThen(noted("take", key), memory.take(key)),
@@ -167,6 +167,8 @@ export const make = (options: SceneOptions = {}) =>
       compareAndSet: (key, expected, value, ttl) =>
         Effect.andThen(noted("compareAndSet", key, value), memory.compareAndSet(key, expected, value, ttl))
     })
+    const { store: kind = "memory" } = options
+    const store = kind === "memory" ? inMemory : kind === "sqlite" ? SqliteStore.layer({ file }) : kind
     const noted = (operation: string, key: string, value = "") =>
       Effect.sync(() => {
         writes.push(`${operation} ${key.split(":", 1)[0]}`)

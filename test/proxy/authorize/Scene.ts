@@ -2,6 +2,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Logger, Redacted, References, type Scope, Tracer } from "effect"
 import { FetchHttpClient, HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
+import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { createServer } from "node:http"
@@ -149,7 +150,9 @@ export const make = (options: SceneOptions = {}): Effect.Effect<Scene, never, Sc
       Layer.provideMerge(OktaHttp.layer),
       Layer.provideMerge(Signature.layer),
       Layer.provideMerge(ClientRegistry.layer),
-      Layer.provideMerge(Layer.merge(Registration.layer, RateLimits.layer)),
+      Layer.provideMerge(
+        Layer.merge(Registration.layer, Layer.provide(RateLimits.layer, RateLimiter.layerStoreMemory))
+      ),
       Layer.provideMerge(Sealed.layer),
       Layer.provideMerge(Layer.mergeAll(config, store, FetchHttpClient.layer, trace))
     )

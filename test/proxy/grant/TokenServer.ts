@@ -2,8 +2,9 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
 import { Context, Deferred, Effect, Layer, Logger, Option, Redacted, References, Semaphore } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
+import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
-import { createHash } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import { createServer, request as httpRequest } from "node:http"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import type { ApprovedRequest } from "../../../src/proxy/authorize/AuthorizationRequest.ts"
@@ -21,7 +22,9 @@ import { Sealed } from "../../../src/proxy/Sealed.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import { isJsonObject } from "../../../src/token/CompactJws.ts"
+import { open as openRedis } from "../../store/RedisReplicas.ts"
 import { newFile, open } from "../../store/StoreFile.ts"
+import type { RedisServer } from "../../support/RedisServer.ts"
 import { configLayer, now, serverUrl } from "../ProxyTest.ts"
 import { ec, ring } from "./KeyRing.ts"
 
@@ -144,7 +147,7 @@ export interface Setup {
   readonly settings?: Partial<OktaOptions>
   /** Of the second server, on top. */
   readonly settingsOfOther?: Partial<OktaOptions>
-  readonly store?: "memory" | "sqlite"
+  readonly store?: "memory" | "sqlite" | RedisServer
 }
 
 const send = (port: number, path: string, method: string, body: string, headers: { readonly [name: string]: string }) =>
@@ -188,15 +191,19 @@ export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOt
   )
   const signingKeys = ring({ ...ec(), kid: "one" })
   const file = yield* newFile
+  // Several may share a Redis.
+  const prefix = `${randomUUID()}:`
   const memory = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), Store)
 
   const start = Effect.fnUntraced(function*(more: Partial<OktaOptions> = {}) {
-    const { service, state } = fallible(store === "memory" ? memory : yield* open(file))
+    const { service, state } = fallible(
+      store === "memory" ? memory : store === "sqlite" ? yield* open(file) : yield* openRedis(store.url, { prefix })
+    )
     const services = yield* Layer.build(
       ClientAuthentication.layer.pipe(
         Layer.provideMerge(Layer.mergeAll(Grants.layer, ClientRegistry.layer)),
         Layer.provideMerge(Layer.mergeAll(TokenIssuer.layer, Registration.layer, RateLimits.layer)),
-        Layer.provideMerge(Layer.mergeAll(SigningKeys.layer, Sealed.layer)),
+        Layer.provideMerge(Layer.mergeAll(SigningKeys.layer, Sealed.layer, RateLimiter.layerStoreMemory)),
         Layer.provideMerge(Layer.succeed(Store, service)),
         Layer.provideMerge(Layer.succeed(OktaClient, okta.service)),
         Layer.provideMerge(
