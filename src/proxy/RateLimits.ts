@@ -25,7 +25,7 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
 }
 
 /** Where requests are counted, each by itself. */
-export type Endpoint = "authorize" | "token" | "register"
+export type Endpoint = "authorize" | "token" | "register" | "logout"
 
 /**
  * How much of the world comes in at one time.

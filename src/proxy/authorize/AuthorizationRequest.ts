@@ -30,6 +30,22 @@ export const ApprovedRequest = Schema.Struct({
   acrValues: Schema.optionalKey(Schema.String)
 })
 
+/** The parameters that count here. */
+export const parameters: ReadonlyArray<string> = [
+  "response_type",
+  "response_mode",
+  "client_id",
+  "redirect_uri",
+  "state",
+  "scope",
+  "resource",
+  "code_challenge",
+  "code_challenge_method",
+  "prompt",
+  "max_age",
+  "acr_values"
+]
+
 /** What a client asks for, with everything in order. */
 export type ApprovedRequest = typeof ApprovedRequest.Type
 

@@ -11,14 +11,14 @@ import { proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import * as AuthorizationRequest from "./AuthorizationRequest.ts"
-import { answer } from "./AuthorizationResponse.ts"
+import { answer, sendTo } from "./AuthorizationResponse.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
 import { consentPage } from "./ConsentPage.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
 import * as RememberedConsent from "./RememberedConsent.ts"
 import * as SignIn from "./SignIn.ts"
-import { storeAway, tooMany } from "./SignIn.ts"
+import * as Trouble from "./Trouble.ts"
 
 /** A request on its way through the consent page, for the browser that shows it. */
 export const PendingRequest = Schema.fromJsonString(Schema.Struct({
@@ -43,17 +43,6 @@ const unproven = ({ code, reason }: AuthorizationRequest.UnprovenRequest): HttpS
     detail: reason
   })
 
-/** The page for a client that cannot be asked who it is. */
-export const clientAway = Page.problem({
-  status: 503,
-  title: "The application cannot be reached",
-  words:
-    "It describes itself at an address that does not answer at the moment. You have not been signed in. Wait a little, then " +
-    "load this page again.",
-  code: "temporarily_unavailable",
-  headers: { "retry-after": "10" }
-})
-
 /**
  * `/oauth/authorize`: asks the person for consent to what a client wants. Nothing is kept: the request goes through the
  * page sealed.
@@ -75,36 +64,45 @@ export const routes: Layer.Layer<
     const consents = RememberedConsent.make(settings, { sealed, store })
     const signIn = SignIn.make(settings, { limits, okta: yield* OktaClient, sealed, store })
 
+    const addressOf = (parameters: Parameters.Parameters) =>
+      Parameters.addressOf(`${settings.serverUrl}/oauth/authorize`, parameters, AuthorizationRequest.parameters)
+
     const ask = Effect.fnUntraced(
       function*(request: HttpServerRequest.HttpServerRequest, parameters: Parameters.Parameters) {
         yield* limits.request("authorize", request)
         const proven = yield* AuthorizationRequest.prove(parameters, registry.find)
         yield* limits.client("authorize", proven.client.clientId)
         return yield* Effect.fromResult(AuthorizationRequest.read(parameters, proven, settings)).pipe(
-          Effect.flatMap((asked) => show(request, proven.client, asked)),
+          Effect.flatMap((asked) => show(request, parameters, proven.client, asked)),
           Effect.tapErrorTag("AuthorizationRefused", noteError),
           Effect.catchTag("AuthorizationRefused", (refused) =>
             Effect.as(Effect.logInfo(refused.message), answer(proven.address, settings, request.method, refused)))
         )
       },
       Effect.tapError(noteError),
-      Effect.catchTags({
-        UnprovenRequest: (error) =>
-          Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)),
-        DocumentUnavailable: (error) =>
-          Effect.as(Effect.logWarning(error.message), clientAway),
-        TooManyRequests: (error) =>
-          Effect.as(Effect.logWarning(error.message), tooMany(error)),
-        StoreUnavailable: (error) => Effect.as(Effect.logError(error.message), storeAway)
-      })
+      (asked, request, parameters) => {
+        const tell = Trouble.tell(Trouble.link(request.method === "POST" ? addressOf(parameters) : undefined))
+        return Effect.catchTags(asked, {
+          UnprovenRequest: (error) =>
+            Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)),
+          DocumentUnavailable: tell,
+          TooManyRequests: tell,
+          StoreUnavailable: tell
+        })
+      }
     )
 
     const show = Effect.fnUntraced(
       function*(
         request: HttpServerRequest.HttpServerRequest,
+        parameters: Parameters.Parameters,
         client: Client,
         asked: AuthorizationRequest.ApprovedRequest
       ) {
+        // Another site's form brings no cookie, and must not put a new one over that which the browser has.
+        if (request.method === "POST" && !(yield* browsers.isKnown(request))) {
+          return sendTo(addressOf(parameters), "POST")
+        }
         const browser = yield* browsers.get(request)
         const { mark } = browser
         // The owner of this server has answered for a configured client, and the person perhaps before.
@@ -123,13 +121,16 @@ export const routes: Layer.Layer<
       }
     )
 
-    const get = (request: HttpServerRequest.HttpServerRequest) => ask(request, Parameters.fromQuery(request))
+    const get = (request: HttpServerRequest.HttpServerRequest) =>
+      ask(request, Parameters.fromQuery(request))
     yield* Page.serve(router, settings, "/oauth/authorize", {
       GET: get,
       HEAD: get,
       POST: (request) =>
         Parameters.fromBody(request).pipe(
-          Effect.flatMap((parameters) => ask(request, parameters)),
+          Effect.flatMap((parameters) =>
+            ask(request, parameters)
+          ),
           Effect.catchTags({
             MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
             BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))

@@ -9,6 +9,9 @@ const Session = Schema.Struct({ grants: Schema.Array(Schema.String) })
 /** As long as grants last without being used. */
 const lifetime = Duration.days(30)
 
+/** An empty record is as none. */
+const forgetting = Duration.seconds(1)
+
 /** How many grants of a browser are known: more than a person has clients. */
 const most = 100
 
@@ -16,8 +19,11 @@ const most = 100
 export interface BrowserSessions {
   /** Adds a grant to a browser, by the browser's mark. */
   readonly add: (browser: string, grantId: string) => Effect.Effect<void, StoreUnavailable>
-  /** The grants of a browser, which has none from then on. */
-  readonly end: (browser: string) => Effect.Effect<ReadonlyArray<string>, StoreUnavailable>
+  /** Ends every grant of a browser, the latest last, and forgets them when all have ended; to be repeated if it fails. */
+  readonly end: <E>(
+    browser: string,
+    endGrant: (grantId: string) => Effect.Effect<unknown, E>
+  ) => Effect.Effect<void, E | StoreUnavailable>
 }
 
 export const make = (
@@ -45,7 +51,15 @@ export const make = (
         ),
         Effect.retry({ times: 5 })
       ),
-    end: (browser) =>
-      Effect.map(records.take(browser), Option.match({ onNone: () => [], onSome: ({ grants }) => grants }))
+    end: Effect.fnUntraced(function*(browser, endGrant) {
+      let found = yield* records.find(browser)
+      while (Option.isSome(found) && found.value.value.grants.length > 0) {
+        yield* Effect.forEach(found.value.value.grants, endGrant)
+        // That they are known for a while longer does no harm. Another tab may have added one meanwhile.
+        const forgotten = yield* Effect.option(records.replace(browser, found.value, { grants: [] }, forgetting))
+        if (Option.isNone(forgotten) || Option.isSome(forgotten.value)) return
+        found = yield* records.find(browser)
+      }
+    })
   }
 }

@@ -19,6 +19,7 @@ import * as Flow from "./Flow.ts"
 import { html } from "./Html.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
+import * as Trouble from "./Trouble.ts"
 
 const unknownState = Page.problem({
   status: 400,
@@ -43,14 +44,6 @@ const wrongIssuer = Page.problem({
   words: "You have not been signed in. Go back to the application and start again.",
   code: "invalid_request",
   detail: "The iss is not that of this server’s Okta."
-})
-
-const storeAway = Page.problem({
-  status: 503,
-  title: "This server is not ready",
-  words: "It cannot look up your sign-in at the moment. Go back to the application and start again in a while.",
-  code: "temporarily_unavailable",
-  headers: { "retry-after": "5" }
 })
 
 const notAdmitted = new AuthorizationRefused({
@@ -170,7 +163,7 @@ export const routes: Layer.Layer<
           )
         })
       )
-    }, Effect.catchTag("StoreUnavailable", (error) => Effect.as(Effect.logError(error.message), storeAway)))
+    }, Effect.catchTag("StoreUnavailable", Trouble.tell(Trouble.link())))
 
     yield* Page.serve(router, settings, "/oauth/callback", { GET: comeBack })
   })

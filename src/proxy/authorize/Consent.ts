@@ -14,12 +14,12 @@ import { proxySettings } from "../ProxySettings.ts"
 import { RateLimits, type TooManyRequests } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import { answer } from "./AuthorizationResponse.ts"
-import { clientAway, PendingRequest } from "./Authorize.ts"
+import { PendingRequest } from "./Authorize.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
 import * as Page from "./Page.ts"
 import * as RememberedConsent from "./RememberedConsent.ts"
 import * as SignIn from "./SignIn.ts"
-import { storeAway, tooMany } from "./SignIn.ts"
+import * as Trouble from "./Trouble.ts"
 
 const decode = Schema.decodeOption(PendingRequest)
 
@@ -103,10 +103,14 @@ export const routes: Layer.Layer<
         Effect.catchTags(Effect.tapError(decide(request), noteError), {
           MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
           BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error)),
-          TooManyRequests: (error) => Effect.as(Effect.logWarning(error.message), tooMany(error)),
-          StoreUnavailable: (error) => Effect.as(Effect.logError(error.message), storeAway),
-          DocumentUnavailable: (error) => Effect.as(Effect.logWarning(error.message), clientAway)
+          TooManyRequests: tellLater(request),
+          StoreUnavailable: tellLater(request),
+          DocumentUnavailable: tellLater(request)
         })
     })
   })
 )
+
+/** Tells the person of trouble, who can give the same answer again. */
+const tellLater = (request: HttpServerRequest.HttpServerRequest) => (trouble: Trouble.Trouble) =>
+  Effect.flatMap(Trouble.form(request), (again) => Trouble.tell(again)(trouble))

@@ -1,3 +1,4 @@
+import { Duration } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import type { Client } from "../client/Client.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
@@ -5,6 +6,7 @@ import type { ApprovedRequest } from "./AuthorizationRequest.ts"
 import { type Html, html } from "./Html.ts"
 import { page } from "./Page.ts"
 import { isLoopback } from "./RedirectUri.ts"
+import { lifetime } from "./RememberedConsent.ts"
 
 /** What the page is made of. */
 export interface Consent {
@@ -65,10 +67,12 @@ const permission = (scope: string): Html => {
     : html`<li>${known}</li>`
 }
 
+const days = String(Duration.toDays(lifetime))
+
 /** Asks the person whether this client may act for them. */
 export const consentPage = (
   { client, request, sealed }: Consent,
-  { issuer, resourceName, serverUrl }: ProxySettings
+  { issuer, rememberConsent, resourceName, serverUrl }: ProxySettings
 ): HttpServerResponse.HttpServerResponse => {
   const { name: host, note } = destination(request.redirectUri, client)
   const application = client.metadata.client_name
@@ -95,6 +99,12 @@ ${note}
 <li>You sign in with Okta, at ${new URL(issuer).host}.</li>
 <li>You are sent to <code>${request.redirectUri}</code>.</li>
 </ol>
+${
+      rememberConsent
+        ? html`<p class="soft">If you allow it, you are not asked again in this browser for ${days} days, unless the application
+wants more or asks for it.</p>`
+        : undefined
+    }
 <form method="post" action="${serverUrl}/oauth/consent">
 <input type="hidden" name="request" value="${sealed}">
 <button class="main" type="submit" name="decision" value="allow">Allow</button>

@@ -1,25 +1,24 @@
-import { Clock, Duration, Effect, type Layer, Option, Schema } from "effect"
+import { Clock, Duration, Effect, type Layer, Option, type Redacted, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { Store } from "../../store/Store.ts"
 import { type Client, hasLogoutUri } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
-import * as FormRequest from "../FormRequest.ts"
 import { Grants } from "../grant/Grant.ts"
 import * as OktaTokens from "../grant/OktaTokens.ts"
 import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
+import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import { sendTo } from "./AuthorizationResponse.ts"
-import { clientAway } from "./Authorize.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
 import * as BrowserSession from "./BrowserSession.ts"
 import { isForeign } from "./Consent.ts"
 import { html } from "./Html.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
-import { storeAway } from "./SignIn.ts"
+import * as Trouble from "./Trouble.ts"
 
 /** Where a person goes after having signed out. */
 const Return = Schema.Struct({ uri: Schema.String, state: Schema.optional(Schema.String) })
@@ -56,11 +55,24 @@ const outOfDate = Page.problem({
   code: "invalid_request"
 })
 
+const endsHere = "The applications that you signed in to in this browser cannot act for you any more."
+
 const signedOut = Page.page(
   "You are signed out",
   html`<h1 class="plain">You are signed out</h1>
-<p>The applications that you signed in to in this browser cannot act for you any more. You can close this page.</p>`
+<p>${endsHere} You can close this page.</p>`
 )
+
+/** Okta could not be asked where people sign out. */
+const signedOutHereOnly = (issuer: string, back: typeof Return.Type | undefined) =>
+  Page.page(
+    "You are signed out here, but not of Okta",
+    html`<h1 class="plain">You are signed out here, but not of Okta</h1>
+<p>${endsHere} Okta does not answer at the moment, so you are still signed in there: sign out at <bdi>${
+      new URL(issuer).host
+    }</bdi> yourself, later on.</p>
+${back === undefined ? undefined : html`<p><a href="${withState(back)}">Go back to the application</a></p>`}`
+  )
 
 /** The page that asks, so that no link can sign anybody out. */
 const question = (action: string, sealed: string) =>
@@ -75,12 +87,15 @@ Okta.</p>
 </form>`
   )
 
+/** What a client may send. */
+const parameterNames = ["client_id", "post_logout_redirect_uri", "state"]
+
 /** Where a client wants people to be sent, proven to be one of its own (OpenID Connect RP-Initiated Logout section 3). */
 const backTo = (
   client: Client | undefined,
   { all, first }: Parameters.Parameters
 ): typeof Return.Type | undefined | string => {
-  if (["client_id", "post_logout_redirect_uri", "state"].some((name) => all(name).length > 1)) {
+  if (parameterNames.some((name) => all(name).length > 1)) {
     return "A parameter is there more than once."
   }
   const uri = first("post_logout_redirect_uri")
@@ -100,7 +115,7 @@ const backTo = (
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient | Grants
+  HttpRouter.HttpRouter | OktaConfig | Sealed | Store | ClientRegistry | OktaClient | Grants | RateLimits
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
@@ -109,6 +124,7 @@ export const routes: Layer.Layer<
     const registry = yield* ClientRegistry
     const okta = yield* OktaClient
     const grants = yield* Grants
+    const limits = yield* RateLimits
     const browsers = BrowserBinding.make(settings, sealed)
     const sessions = BrowserSession.make({ store: yield* Store, sealed })
 
@@ -136,11 +152,14 @@ export const routes: Layer.Layer<
         const client = clientId === undefined ? Option.none() : yield* registry.find(clientId)
         const back = backTo(Option.getOrUndefined(client), parameters)
         if (typeof back === "string") return refused(back)
+        // As with authorization requests: another site's form brings no cookie.
+        if (request.method === "POST" && !(yield* browsers.isKnown(request))) {
+          return sendTo(Parameters.addressOf(`${serverUrl}/oauth/logout`, parameters, parameterNames), "POST")
+        }
         const browser = yield* browsers.get(request)
         const text = yield* seal({ step: "asked", browser: browser.mark, back })
         return browser.remember(question(`${serverUrl}/oauth/logout`, text))
-      },
-      Effect.catchTag("DocumentUnavailable", (error) => Effect.as(Effect.logWarning(error.message), clientAway))
+      }
     )
 
     /** Okta's ID token of a grant, by which Okta knows who is to be signed out. */
@@ -158,42 +177,64 @@ export const routes: Layer.Layer<
       BrowserBinding.cookieOptions(settings)
     )
 
-    const signOut = Effect.fnUntraced(function*(
-      request: HttpServerRequest.HttpServerRequest,
-      form: FormRequest.Form
-    ) {
-      const pending = yield* open(form.get("request"), "asked", request)
+    const signOut = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, sealed: string) {
+      const pending = yield* open(sealed, "asked", request)
       return pending === undefined || isForeign(request) ? outOfDate : forgotten(yield* leave(pending))
     })
 
-    const leave = Effect.fnUntraced(
-      function*({ back, browser }: typeof Pending.Type) {
-        const ids = yield* sessions.end(browser)
-        const idTokens = yield* Effect.forEach(ids, idTokenOf)
-        yield* Effect.forEach(ids, grants.end)
-        const idTokenHint = Option.getOrUndefined(Option.firstSomeOf(idTokens.toReversed()))
-        if (idTokenHint === undefined) return onward(back)
-        const url = yield* okta.endSessionUrl({
-          idTokenHint,
-          ...(back === undefined ? undefined : {
-            postLogoutRedirectUri: `${serverUrl}/oauth/logout/done`,
-            state: yield* seal({ step: "sent", browser, back })
-          })
-        }).pipe(
-          Effect.catchTag("OktaUnavailable", (error) => Effect.as(Effect.logWarning(error.message), Option.none()))
-        )
-        return Option.match(url, { onNone: () => onward(back), onSome: (url) => sendTo(url, "POST") })
-      },
-      Effect.catchTag("StoreUnavailable", (error) => Effect.as(Effect.logError(error.message), storeAway))
-    )
+    const leave = Effect.fnUntraced(function*({ back, browser }: typeof Pending.Type) {
+      let idTokenHint: Redacted.Redacted<string> | undefined
+      yield* sessions.end(browser, (grantId) =>
+        idTokenOf(grantId).pipe(
+          Effect.tap((idToken) =>
+            Effect.sync(() => {
+              idTokenHint = Option.getOrElse(idToken, () => idTokenHint)
+            })
+          ),
+          Effect.andThen(grants.end(grantId))
+        ))
+      if (idTokenHint === undefined) return onward(back)
+      const url = okta.endSessionUrl({
+        idTokenHint,
+        ...(back === undefined ? undefined : {
+          postLogoutRedirectUri: `${serverUrl}/oauth/logout/done`,
+          state: yield* seal({ step: "sent", browser, back })
+        })
+      })
+      return yield* Effect.matchEffect(url, {
+        onFailure: ({ message }) => Effect.as(Effect.logWarning(message), signedOutHereOnly(settings.issuer, back)),
+        onSuccess: Option.match({
+          onNone: () => Effect.succeed(onward(back)),
+          onSome: (url) => Effect.succeed(sendTo(url, "POST"))
+        })
+      })
+    })
 
-    const get = (request: HttpServerRequest.HttpServerRequest) => ask(request, Parameters.fromQuery(request))
+    /** Counts the request, and tells the person of trouble, who can try again. */
+    const limited = (
+      request: HttpServerRequest.HttpServerRequest,
+      answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Trouble.Trouble>
+    ) =>
+      Effect.andThen(limits.request("logout", request), answer).pipe(
+        Effect.catch((trouble) =>
+          Effect.flatMap(
+            request.method === "POST" ? Trouble.form(request) : Effect.succeed(Trouble.link()),
+            (again) => Trouble.tell(again)(trouble)
+          )
+        )
+      )
+
+    const get = (request: HttpServerRequest.HttpServerRequest) =>
+      limited(request, ask(request, Parameters.fromQuery(request)))
     yield* Page.serve(router, settings, "/oauth/logout", {
       GET: get,
       HEAD: get,
       POST: (request) =>
-        FormRequest.read(request).pipe(
-          Effect.flatMap((form) => signOut(request, form)),
+        Parameters.fromBody(request).pipe(
+          Effect.flatMap((parameters) => {
+            const sealed = parameters.first("request")
+            return limited(request, sealed === undefined ? ask(request, parameters) : signOut(request, sealed))
+          }),
           Effect.catchTags({
             MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
             BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))

@@ -68,16 +68,19 @@ export interface Problem {
   readonly code: string
   readonly detail?: string
   readonly headers?: { readonly [name: string]: string }
+  /** By which the person tries again. */
+  readonly again?: Html | undefined
 }
 
 /** A page that says what is wrong. */
 export const problem = (
-  { code, detail, headers = {}, status, title, words }: Problem
+  { again, code, detail, headers = {}, status, title, words }: Problem
 ): HttpServerResponse.HttpServerResponse =>
   page(
     title,
     html`<h1 class="plain">${title}</h1>
 <p>${words}</p>
+${again}
 <p class="soft">For the application’s developer: <code>${code}</code>${detail === undefined ? "" : ` – ${detail}`}</p>`,
     { status, headers }
   )

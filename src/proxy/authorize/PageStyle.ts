@@ -38,13 +38,15 @@ code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; ove
 .soft { color: var(--soft); font-size: .9375rem; }
 .note { margin: 1rem 0 0; padding: .75rem 1rem; background: var(--note); border-left: .25rem solid var(--note-line);
   border-radius: .375rem; }
-form { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.75rem; }
-button {
+form, .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.75rem; }
+.actions { margin-bottom: 1.75rem; }
+button, .button {
   flex: 1 1 9rem; min-height: 3rem; padding: .625rem 1.25rem; border: 1px solid var(--soft); border-radius: .625rem;
   background: transparent; color: var(--ink); font: inherit; font-weight: 600; cursor: pointer;
+  text-align: center; text-decoration: none;
 }
-button.main { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
-button:hover { filter: brightness(1.08); }
+button.main, .button { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
+button:hover, .button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; }
-@media (forced-colors: active) { main, button { border: 1px solid; } }
+@media (forced-colors: active) { main, button, .button { border: 1px solid; } }
 `

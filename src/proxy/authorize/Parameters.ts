@@ -10,6 +10,8 @@ export interface Parameters {
   readonly first: (name: string) => string | undefined
   /** The parameters that are there more than once. */
   readonly repeated: ReadonlyArray<string>
+  /** Every parameter with every value. */
+  readonly entries: ReadonlyArray<readonly [name: string, value: string]>
 }
 
 /** The parameters in `application/x-www-form-urlencoded` text. */
@@ -24,7 +26,8 @@ export const parse = (text: string): Parameters => {
   return {
     all: (name) => values.get(name) ?? [],
     first: (name) => values.get(name)?.[0],
-    repeated: [...values].filter(([, values]) => values.length > 1).map(([name]) => name)
+    repeated: [...values].filter(([, values]) => values.length > 1).map(([name]) => name),
+    entries: [...values].flatMap(([name, values]) => values.map((value) => [name, value] as const))
   }
 }
 
@@ -32,6 +35,19 @@ export const parse = (text: string): Parameters => {
 export const fromQuery = ({ url }: HttpServerRequest.HttpServerRequest): Parameters => {
   const start = url.indexOf("?")
   return parse(start < 0 ? "" : url.slice(start + 1))
+}
+
+/** The address at which a request is made by GET that was made by a form, with those of its parameters that count. */
+export const addressOf = (
+  url: string,
+  { entries }: Parameters,
+  names: ReadonlyArray<string>
+): string => {
+  const counting = new URLSearchParams()
+  for (const [name, value] of entries) {
+    if (names.includes(name)) counting.append(name, value)
+  }
+  return `${url}?${counting.toString()}`
 }
 
 const limit = ByteSize.kibibytes(64)

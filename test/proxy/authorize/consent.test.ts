@@ -45,6 +45,62 @@ describe("the consent page", () => {
     }))
 })
 
+describe("whether the answer is remembered", () => {
+  it.effect("is said where it is, and for how long", () =>
+    Effect.gen(function*() {
+      const said = "not asked again in this browser for 30 days"
+      const remembering = yield* Scene.make({ settings: { rememberConsent: true } })
+      assert.include((yield* remembering.browser().ask(remembering.authorizeUrl())).body, said)
+      const forgetting = yield* Scene.make()
+      assert.notInclude((yield* forgetting.browser().ask(forgetting.authorizeUrl())).body, "not asked again")
+    }))
+})
+
+describe("a page that says that something is away has a way to try again", () => {
+  it.effect("the same form, after the person's answer", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const browser = scene.browser()
+      const asked = yield* browser.ask(scene.authorizeUrl())
+      scene.breakStore(true)
+      const away = yield* Scene.decide(browser, asked, "allow")
+      assert.strictEqual(away.status, 503)
+      assert.include(away.body, ">Try again</button>")
+      scene.breakStore(false)
+      const { location } = yield* browser.ask("/oauth/consent", { body: new URLSearchParams(fieldsOf(away)) })
+      assert.strictEqual(location.origin, scene.okta.origin)
+    }))
+
+  it.effect("the same address, on the way back from Okta, of which nothing is repeated", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const browser = scene.browser()
+      const back = yield* scene.signIn((yield* scene.allow(browser)).location)
+      scene.breakStore(true, "take")
+      const away = yield* browser.ask(back)
+      assert.strictEqual(away.status, 503)
+      assert.include(away.body, "href=\"\">Try again</a>")
+      assert.notInclude(away.body, back.searchParams.get("code") ?? "")
+      scene.breakStore(false)
+      assert.isTrue((yield* browser.ask(back)).location.searchParams.has("code"))
+    }))
+
+  it.effect("and the same address where too many ask", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings: { requestsPerMinute: 1 } })
+      const browser = scene.browser()
+      yield* browser.ask(scene.authorizeUrl())
+      const { body, status } = yield* browser.ask(scene.authorizeUrl())
+      assert.strictEqual(status, 429)
+      assert.include(body, "href=\"\">Try again</a>")
+      const posted = yield* browser.ask("/oauth/authorize", {
+        body: scene.authorizeUrl({ state: "\u202Ex" }).searchParams
+      })
+      const href = /href="([^"]+)">Try again/.exec(posted.body)?.[1]?.replaceAll("&amp;", "&") ?? ""
+      assert.strictEqual(new URL(href).searchParams.get("state"), "\u202Ex")
+    }))
+})
+
 describe("the cookie", () => {
   it.effect("is the host's own, and no script's", () =>
     Effect.gen(function*() {

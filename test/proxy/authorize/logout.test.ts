@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as MemoryStore from "../../../src/store/MemoryStore.ts"
+import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 const out = "https://client.example.com/signed-out"
@@ -12,8 +14,8 @@ const press = Effect.fnUntraced(function*(agent: Scene.UserAgent, path: string, 
   return yield* agent.ask("/oauth/logout", { body: new URLSearchParams(Scene.fieldsOf(page)), headers })
 })
 
-const signedIn = Effect.fnUntraced(function*() {
-  const scene = yield* Scene.make({ client: { post_logout_redirect_uris: [out] } })
+const signedIn = Effect.fnUntraced(function*(options: Scene.SceneOptions = {}) {
+  const scene = yield* Scene.make({ ...options, client: { post_logout_redirect_uris: [out] } })
   const agent = scene.browser()
   const code = yield* scene.code({}, agent)
   const tokens = Scene.tokensOf(yield* scene.one.token(scene.redemption(code)))
@@ -91,5 +93,92 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
       // A client that has registered no such URIs has its others.
       const query = new URLSearchParams({ client_id: other, post_logout_redirect_uri: Scene.redirectUri })
       assert.strictEqual((yield* agent.ask(`/oauth/logout?${query.toString()}`)).status, 200)
+    }))
+})
+
+describe("when something is away, a sign-out", () => {
+  /** A store of which an operation can be made to fail. */
+  const fallible = Effect.gen(function*() {
+    // The time of the scene, so that the store does not live through all that was before.
+    yield* TestClock.setTime(Scene.now * 1000)
+    const store = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), Store)
+    const state = { fails: (_operation: StoreUnavailable["operation"], _key: string) => false }
+    const or = <A>(operation: StoreUnavailable["operation"], key: string, then: Effect.Effect<A, StoreUnavailable>) =>
+      Effect.suspend(() =>
+        state.fails(operation, key) ? Effect.fail(new StoreUnavailable({ operation, reason: "it is broken" })) : then
+      )
+    const service = Store.of({
+      ...store,
+      get: (key) => or("get", key, store.get(key)),
+      take: (key) => or("take", key, store.take(key)),
+      compareAndSet: (key, ...rest) => or("compareAndSet", key, store.compareAndSet(key, ...rest))
+    })
+    return { state, layer: Layer.succeed(Store, service) }
+  })
+
+  it.effect("that stopped halfway is finished by one press, and is then as any other", () =>
+    Effect.gen(function*() {
+      const { layer, state } = yield* fallible
+      const { agent, path, scene, tokens } = yield* signedIn({ settings: { store: layer } })
+      const others = yield* Effect.forEach([1, 2], () =>
+        Effect.map(
+          Effect.flatMap(scene.code({}, agent), (code) => scene.one.token(scene.redemption(code))),
+          Scene.tokensOf
+        ))
+      const all = [tokens, ...others]
+      const alive = Effect.map(
+        Effect.forEach(all, ({ accessToken }) => scene.one.call(accessToken)),
+        (answers) => answers.map(({ status }) => status)
+      )
+      let taken = 0
+      state.fails = (operation) => operation === "take" && ++taken > 1
+      const page = yield* press(agent, path)
+      Scene.assertLocal(page, 503, "temporarily_unavailable")
+      assert.deepStrictEqual(yield* alive, [401, 200, 200])
+
+      state.fails = () => false
+      const { location, status } = yield* agent.ask("/oauth/logout", {
+        body: new URLSearchParams(Scene.fieldsOf(page))
+      })
+      assert.strictEqual(status, 303)
+      assert.strictEqual(location.origin, scene.okta.origin)
+      assert.isNotNull(location.searchParams.get("id_token_hint"))
+      assert.deepStrictEqual(yield* alive, [401, 401, 401])
+    }))
+
+  it.effect("ends all grants though they cannot be forgotten", () =>
+    Effect.gen(function*() {
+      const { layer, state } = yield* fallible
+      const { agent, path, scene, tokens } = yield* signedIn({ settings: { store: layer } })
+      state.fails = (operation, key) => operation === "compareAndSet" && key.startsWith("session:")
+      assert.strictEqual((yield* press(agent, path)).location.origin, scene.okta.origin)
+      assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
+      state.fails = () => false
+      assert.strictEqual((yield* press(agent, path)).location.href, `${out}?state=client+state`)
+    }))
+
+  it.effect("tells the person that Okta could not be asked, and leads on to the client", () =>
+    Effect.gen(function*() {
+      const { agent, path, scene, tokens } = yield* signedIn()
+      const page = yield* agent.ask(path)
+      yield* scene.okta.outage("refuse")
+      // It has never heard where people sign out of Okta.
+      const fresh = yield* scene.start()
+      const cold = scene.browser(fresh)
+      for (const [name, cookie] of agent.cookies) cold.cookies.set(name, cookie)
+      const told = yield* Scene.asTimePasses(
+        cold.ask("/oauth/logout", { body: new URLSearchParams(Scene.fieldsOf(page)) })
+      )
+      assert.strictEqual(told.status, 200, told.body)
+      assert.include(told.body, "not of Okta")
+      assert.include(told.body, `href="${out}?state=client+state"`)
+      assert.strictEqual((yield* fresh.call(tokens.accessToken)).status, 401)
+    }))
+
+  it.effect("is limited for each address", () =>
+    Effect.gen(function*() {
+      const { agent, path } = yield* signedIn({ settings: { requestsPerMinute: 20 } })
+      const answers = yield* Effect.replicateEffect(agent.ask(path), 21)
+      assert.deepStrictEqual(answers.map(({ status }) => status), [...Array(20).fill(200), 429])
     }))
 })
