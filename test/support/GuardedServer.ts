@@ -41,6 +41,8 @@ export interface ServerBuild {
   /** Routes on top of `/mcp`, `/files` and `/any`. */
   readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter | OktaConfig | TokenVerifier>
   readonly accessLog?: boolean
+  /** Whether a request is answered whose sender has nothing more to say. */
+  readonly halfOpen?: boolean
 }
 
 const whoami = Effect.map(CurrentPrincipal, (principal) => HttpServerResponse.jsonUnsafe(principal))
@@ -102,7 +104,10 @@ export class GuardedServer extends Context.Service<GuardedServer, {
         const served = HttpRouter.serve(routes, { disableListenLog: true, disableLogger: build.accessLog !== true })
           .pipe(
             Layer.provideMerge(
-              NodeHttpServer.layer(() => createServer(build.node ?? {}), { port: 0, host: "127.0.0.1" })
+              NodeHttpServer.layer(
+                () => Object.assign(createServer(build.node ?? {}), { httpAllowHalfOpen: build.halfOpen === true }),
+                { port: 0, host: "127.0.0.1" }
+              )
             ),
             Layer.provide(Layer.succeedContext(okta)),
             Layer.provide(log)

@@ -182,14 +182,9 @@ export const make = (options: SceneOptions = {}) =>
       }
     }
 
-    /** Starts one more server on the same store; the settings on top are its own. */
-    const start = Effect.fnUntraced(function*(settings: Partial<OktaOptions> = {}): Effect.fn.Return<
-      Server,
-      never,
-      Scope.Scope
-    > {
-      const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-      const okay = OktaAuth.layer({
+    /** What a server of this scene is guarded by; the settings on top are its own. */
+    const auth = (settings: Partial<OktaOptions & OktaAuth.StartOptions> = {}) =>
+      OktaAuth.layer({
         issuer: okta.issuer,
         serverUrl,
         clientId: webClient.clientId,
@@ -205,13 +200,20 @@ export const make = (options: SceneOptions = {}) =>
         store,
         ...options.settings,
         ...settings
-      })
+      }).pipe(Layer.provide(client))
+
+    /** Starts one more server on the same store; the settings on top are its own. */
+    const start = Effect.fnUntraced(function*(settings: Partial<OktaOptions> = {}): Effect.fn.Return<
+      Server,
+      never,
+      Scope.Scope
+    > {
+      const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
       const served = HttpRouter.serve(Layer.mergeAll(whoami, upstream, reload, OktaAuth.routes, OktaAuth.health), {
         disableListenLog: true
       })
       const context = yield* Layer.build(served.pipe(
-        Layer.provide(okay),
-        Layer.provide(client),
+        Layer.provide(auth(settings)),
         Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
         Layer.provide(watch.layer),
         Layer.provide(options.environment ?? Layer.empty)
@@ -315,6 +317,7 @@ export const make = (options: SceneOptions = {}) =>
       okta,
       one,
       start,
+      auth,
       /** The store in memory. */
       memory,
       /** What was done to it, and every key and value it was given. */

@@ -82,7 +82,7 @@ export interface Published {
 }
 
 /** The issuer's metadata and keys, as an HTTP client sees them. */
-const client = (published: Published) =>
+const clientOf = (published: Published) =>
   HttpClient.make((request, url) =>
     Effect.map(Clock.currentTimeMillis, (millis) => {
       const document = url.pathname.endsWith("/keys")
@@ -96,19 +96,23 @@ const client = (published: Published) =>
 
 export interface VerifierSetup extends VerifierOptions {
   readonly settings?: Partial<OktaOptions>
-  /** In place of the usual one. */
+  /** In place of the usual ones. */
   readonly signature?: Layer.Layer<Signature>
+  readonly client?: HttpClient.HttpClient
 }
 
 /** The whole pipeline over what is published. */
-export const verifierLayer = (published: Published, { settings, signature, ...options }: VerifierSetup = {}) =>
+export const verifierLayer = (
+  published: Published,
+  { client = clientOf(published), settings, signature, ...options }: VerifierSetup = {}
+) =>
   TokenVerifier.layerWith(options).pipe(
     Layer.provideMerge(Jwks.layer),
     Layer.provide(Discovery.layer),
     Layer.provide(OktaHttp.layer),
     Layer.provide(signature ?? Signature.layer),
     Layer.provide(OktaConfig.layer({ issuer, audience, ...settings })),
-    Layer.provide(Layer.succeed(HttpClient.HttpClient, client(published)))
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
   )
 
 /** Asks the verifier in context. */
