@@ -27,6 +27,7 @@ import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
 export { guard } from "./resource/Guard.ts"
+export { mcpGuard, mcpVisibility, type VisibilityOptions } from "./resource/McpGuard.ts"
 
 /** How the layer starts, beyond the settings. */
 export interface StartOptions extends VerifierOptions {

@@ -13,6 +13,7 @@ export { NoUpstreamTokens, type OktaTokens, UpstreamTokens } from "./proxy/Upstr
 export { EndpointPolicy, OktaSecurity } from "./resource/ApiSecurity.ts"
 export { type Guard } from "./resource/Guard.ts"
 export { Readiness } from "./resource/Health.ts"
+export { type McpPolicies, type NamedPolicies, ToolPolicy } from "./resource/McpGuard.ts"
 export { type Check, InvalidPolicy, Policy } from "./resource/Policy.ts"
 export {
   AccessDenied,

@@ -26,6 +26,21 @@ export interface Authentication {
     rule: Rule,
     onPrincipal: OnPrincipal<E, R>
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  /** The same for whoever has a good token; the rule only says what to ask for without one. */
+  readonly identify: Authentication["authenticate"]
+  /** Runs `onPrincipal` if the caller fits the rule, or answers. */
+  readonly allow: <E, R>(
+    request: HttpServerRequest.HttpServerRequest,
+    rule: Rule,
+    principal: Principal,
+    onPrincipal: OnPrincipal<E, R>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  /** The answer to a request that is refused; the rule says what to ask for. */
+  readonly refuse: (
+    refusal: Challenge.Refusal,
+    request: HttpServerRequest.HttpServerRequest,
+    rule: Rule
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
   /** All that a policy demands, with the `requiredScopes` of the settings; or what is wrong with the policy. */
   readonly ruleOf: (policy?: Policy) => Result.Result<Rule, InvalidPolicy>
 }
@@ -59,10 +74,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       : new InvalidAudience({ expected: [...new Set([resource, settings.serverUrl])], actual, ownToken: true })
   }
 
-  const prove = (
-    request: HttpServerRequest.HttpServerRequest,
-    rule: Rule
-  ): Effect.Effect<Principal, Challenge.Refusal> => {
+  const prove = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Principal, Challenge.Refusal> => {
     const forbidden = forbiddenOrigin?.(request.headers)
     if (forbidden !== undefined) return Effect.fail(forbidden)
     const credentials = BearerCredentials.read(request)
@@ -72,11 +84,10 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       case "Malformed":
         return Effect.fail({ _tag: "MalformedCredentials", reason: credentials.reason })
       case "Token":
-        return Effect.flatMap(verifier.verifyText(credentials.token), ({ claims, principal }) => {
-          const decided: Effect.Effect<void, Challenge.Refusal> = misdirected(request, claims) ??
-            decide(rule, principal, now)
-          return Effect.as(decided, principal)
-        })
+        return Effect.flatMap(
+          verifier.verifyText(credentials.token),
+          ({ claims, principal }) => misdirected(request, claims) ?? Effect.succeed(principal)
+        )
     }
   }
 
@@ -92,17 +103,29 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     return answer
   })
 
+  const identify: Authentication["identify"] = (request, rule, onPrincipal) => {
+    if (isPreflight(request)) {
+      const forbidden = forbiddenOrigin?.(request.headers)
+      return forbidden === undefined ? Effect.succeed(preflightAnswer(request)) : refuse(forbidden, request, rule)
+    }
+    return Effect.matchEffect(prove(request), {
+      onFailure: (refusal) => refuse(refusal, request, rule),
+      onSuccess: onPrincipal
+    })
+  }
+
+  const allow: Authentication["allow"] = (request, rule, principal, onPrincipal) =>
+    Effect.matchEffect(decide(rule, principal, now), {
+      onFailure: (refusal) => refuse(refusal, request, rule),
+      onSuccess: () => onPrincipal(principal)
+    })
+
   return {
-    authenticate: (request, rule, onPrincipal) => {
-      if (isPreflight(request)) {
-        const forbidden = forbiddenOrigin?.(request.headers)
-        return forbidden === undefined ? Effect.succeed(preflightAnswer(request)) : refuse(forbidden, request, rule)
-      }
-      return Effect.matchEffect(prove(request, rule), {
-        onFailure: (refusal) => refuse(refusal, request, rule),
-        onSuccess: onPrincipal
-      })
-    },
+    identify,
+    allow,
+    refuse,
+    authenticate: (request, rule, onPrincipal) =>
+      identify(request, rule, (principal) => allow(request, rule, principal, onPrincipal)),
     ruleOf: (policy = {}) => compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)
   }
 })
@@ -112,6 +135,9 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
   switch (refusal._tag) {
     case "NoCredentials":
       return Effect.logDebug("Request without credentials")
+    case "UnreadableBody":
+      return Effect.logInfo(`Request refused: its body ${refusal.isTooLong ? "is too long" : "cannot be read"}`)
+    case "UnclearMessage":
     case "MalformedCredentials":
       return Effect.logInfo(`Request refused: ${refusal.reason}`)
     case "DiscoveryFailed":

@@ -1,7 +1,9 @@
 import { HttpServerResponse } from "effect/http"
 import type { TokenError } from "../token/TokenError.ts"
 import { readableAnswer } from "./Cors.ts"
+import type { UnclearMessage } from "./McpMessage.ts"
 import type { PolicyRefusal } from "./PolicyRefusal.ts"
+import type { UnreadableBody } from "./RequestBody.ts"
 import type { ForbiddenOrigin } from "./RequestOrigin.ts"
 
 /** The request carries no credentials that concern us. */
@@ -16,7 +18,14 @@ export interface MalformedCredentials {
 }
 
 /** Every reason for which a guarded request is not let through. */
-export type Refusal = NoCredentials | MalformedCredentials | ForbiddenOrigin | TokenError | PolicyRefusal
+export type Refusal =
+  | NoCredentials
+  | MalformedCredentials
+  | ForbiddenOrigin
+  | TokenError
+  | PolicyRefusal
+  | UnclearMessage
+  | UnreadableBody
 
 /** What the client may know about the operation that it was refused. */
 export interface ChallengeContext {
@@ -78,6 +87,12 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
       return body(503, "temporarily_unavailable", "Whether you may do this cannot be told at the moment.", {
         "retry-after": String(defaultRetryAfter)
       })
+    case "UnclearMessage":
+      return jsonRpcError(refusal.code)
+    case "UnreadableBody":
+      return refusal.isTooLong
+        ? body(413, "invalid_request", "The body is too long.", {})
+        : body(400, "invalid_request", "The body cannot be read.", {})
     case "ForbiddenOrigin":
       return body(403, "access_denied", "Requests from there are not allowed.", {})
     case "DiscoveryFailed":
@@ -87,6 +102,16 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
       })
   }
 }
+
+/** What a message gets that no server would understand (JSON-RPC 2.0 section 5.1), since no id can be read from it. */
+const jsonRpcError = (code: UnclearMessage["code"]) =>
+  HttpServerResponse.jsonUnsafe({
+    jsonrpc: "2.0",
+    id: null,
+    error: code === "parse error"
+      ? { code: -32700, message: "Parse error" }
+      : { code: -32600, message: "Invalid Request" }
+  }, { status: 400, headers: { ...readableAnswer, "cache-control": "no-store" } })
 
 /** The same for every refusal, and readable by clients in browsers. */
 const body = (

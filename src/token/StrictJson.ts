@@ -1,29 +1,36 @@
 import { Result } from "effect"
 import { isAscii, isUtf8 } from "node:buffer"
 
-/** Deepest nesting of objects and arrays. */
-const deepest = 32
+/** How strict to be. */
+export interface Strictness {
+  /** Deepest nesting of objects and arrays. */
+  readonly deepest: number
+  /** Whether texts may have lone surrogates. */
+  readonly loneSurrogates: boolean
+}
+
+const ofTokens: Strictness = { deepest: 32, loneSurrogates: false }
 
 /**
- * Parses the JSON of a token as the one value that its bytes can mean, or returns `undefined`: well-formed UTF-8 without
- * a byte order mark, no member twice (RFC 7519 section 4), nested at most 32 deep, no lone surrogates.
+ * Parses JSON as the one value that its bytes can mean, or returns `undefined`: well-formed UTF-8 without a byte order
+ * mark, no member twice (RFC 7519 section 4). That of a token is nested at most 32 deep, and has no lone surrogates.
  */
-export const parse = (bytes: Buffer): unknown => {
+export const parse = (bytes: Buffer, { deepest, loneSurrogates }: Strictness = ofTokens): unknown => {
   const ascii = isAscii(bytes)
   if (!ascii && (!isUtf8(bytes) || bytes[0] === 0xef)) return undefined
   const text = bytes.toString(ascii ? "latin1" : "utf8")
-  const members = countMembers(text)
+  const members = countMembers(text, deepest)
   if (members === undefined) return undefined
   const parsed = Result.try((): unknown => JSON.parse(text))
   if (Result.isFailure(parsed)) return undefined
   const value = parsed.success
   // `JSON.parse` keeps the last of two equal members, however they are escaped, so that fewer are left.
   if (countKeys(value) !== members) return undefined
-  return text.includes("\\u") && !isWellFormed(value) ? undefined : value
+  return !loneSurrogates && text.includes("\\u") && !isWellFormed(value) ? undefined : value
 }
 
 /** How many members the objects in a text have, or `undefined` when it is nested too deep. Assumes valid JSON. */
-const countMembers = (text: string): number | undefined => {
+const countMembers = (text: string, deepest: number): number | undefined => {
   let members = 0
   let depth = 0
   for (let i = 0; i < text.length; i++) {
