@@ -80,9 +80,8 @@ describe.skipIf(Redis.isMissing)("Trouble with Redis", () => {
       const relay = yield* Relay.make(redis.port)
       const store = yield* open(Redacted.make(`redis://127.0.0.1:${relay.port}`))
       yield* store.put("k", "v", hour)
-      relay.answers = "lose"
+      relay.lose(1)
       assert.include(yield* failureOf(store.take("k")), "closed the connection before it answered")
-      relay.flow()
       assert.deepStrictEqual(yield* back(store), Option.none())
     }))
 

@@ -182,6 +182,21 @@ export const make = (options: SceneOptions = {}) =>
       }
     }
 
+    /** Whatever answers at an address. */
+    const at = (actual: string, stop: Effect.Effect<void> = Effect.void): Server => {
+      const ask: Server["ask"] = (path, asked) => new Witnessed(new URL(publicUrl).origin, actual).ask(path, asked)
+      const post: Server["post"] = (path, fields, headers = {}) => ask(path, { body: formOf(fields), headers })
+      return {
+        actual,
+        ask,
+        post,
+        token: (fields, headers) => post("/oauth/token", fields, headers),
+        revoke: (fields, headers) => post("/oauth/revoke", fields, headers),
+        call: (accessToken) => ask("/mcp", { headers: { authorization: `Bearer ${accessToken}` } }),
+        stop
+      }
+    }
+
     /** What a server of this scene is guarded by; the settings on top are its own. */
     const auth = (settings: Partial<OktaOptions & OktaAuth.StartOptions> = {}) =>
       OktaAuth.layer({
@@ -220,37 +235,28 @@ export const make = (options: SceneOptions = {}) =>
       )).pipe(Effect.provideService(Scope.Scope, scope), Effect.orDie)
       const { address } = Context.get(context, HttpServer.HttpServer)
       assert(address._tag === "InetAddressV4")
-      const actual = `http://127.0.0.1:${address.port}`
-      const ask: Server["ask"] = (path, asked) => new Witnessed(new URL(publicUrl).origin, actual).ask(path, asked)
-      const post: Server["post"] = (path, fields, headers = {}) => ask(path, { body: formOf(fields), headers })
-      return {
-        actual,
-        ask,
-        post,
-        token: (fields, headers) => post("/oauth/token", fields, headers),
-        revoke: (fields, headers) => post("/oauth/revoke", fields, headers),
-        call: (accessToken) => ask("/mcp", { headers: { authorization: `Bearer ${accessToken}` } }),
-        stop: Scope.close(scope, Exit.void)
-      }
+      return at(`http://127.0.0.1:${address.port}`, Scope.close(scope, Exit.void))
     })
 
     const one = yield* start()
 
-    const register = Effect.fnUntraced(function*(metadata: Readonly<Record<string, unknown>> = {}) {
-      const answer = yield* one.ask("/oauth/register", {
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({
-          redirect_uris: [redirectUri],
-          client_name: "Example Assistant",
-          token_endpoint_auth_method: "none",
-          grant_types: ["authorization_code", "refresh_token"],
-          ...metadata
+    const register = Effect.fnUntraced(
+      function*(metadata: Readonly<Record<string, unknown>> = {}, server: Server = one) {
+        const answer = yield* server.ask("/oauth/register", {
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({
+            redirect_uris: [redirectUri],
+            client_name: "Example Assistant",
+            token_endpoint_auth_method: "none",
+            grant_types: ["authorization_code", "refresh_token"],
+            ...metadata
+          })
         })
-      })
-      assert.strictEqual(answer.status, 201, answer.body)
-      const { client_id, client_secret } = membersOf(answer)
-      return { clientId: String(client_id), clientSecret: client_secret === undefined ? "" : String(client_secret) }
-    })
+        assert.strictEqual(answer.status, 201, answer.body)
+        const { client_id, client_secret } = membersOf(answer)
+        return { clientId: String(client_id), clientSecret: client_secret === undefined ? "" : String(client_secret) }
+      }
+    )
     const { clientId, clientSecret } = yield* register(options.client)
 
     /** An authorization request with everything in order, but for the changes. */
@@ -318,6 +324,7 @@ export const make = (options: SceneOptions = {}) =>
       one,
       start,
       auth,
+      at,
       /** The store in memory. */
       memory,
       /** What was done to it, and every key and value it was given. */

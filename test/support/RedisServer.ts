@@ -18,7 +18,7 @@ export interface RedisServer {
   /** Its folder, where it keeps what it saves. */
   readonly folder: string
   /** Runs a command over a connection made for it. */
-  readonly run: (...command: ReadonlyArray<string>) => Effect.Effect<unknown>
+  readonly run: (...command: ReadonlyArray<string | Buffer>) => Effect.Effect<unknown>
   /** Kills it without a warning. */
   readonly kill: Effect.Effect<void>
   /** Starts it again, at the same address and with what it had saved. */
@@ -37,7 +37,10 @@ const freePort = Effect.callback<number>((resume) => {
 })
 
 /** Runs one command over a connection made for it. */
-export const runAt = (url: Redacted.Redacted<string>, ...command: ReadonlyArray<string>): Effect.Effect<unknown> =>
+export const runAt = (
+  url: Redacted.Redacted<string>,
+  ...command: ReadonlyArray<string | Buffer>
+): Effect.Effect<unknown> =>
   Effect.promise(async () => {
     const client = createClient({ url: Redacted.value(url), socket: { reconnectStrategy: false } })
     client.on("error", () => {})

@@ -6,10 +6,10 @@ export interface Relay {
   readonly port: number
   /** Of the server behind; connections that there are stay where they are. */
   target: number
-  /** What becomes of each answer: passed on (by default), held back until `flow`, or lost along with its connection. */
-  answers: "flow" | "hold" | "lose"
-  /** Run whenever an answer was held back or lost. */
-  onKept: () => void
+  /** Holds every answer back until `flow`. */
+  readonly hold: () => void
+  /** Drops the nth answer from now on, along with its connection. */
+  readonly lose: (nth: number) => void
   /** Passes on what was held back, and everything from then on. */
   readonly flow: () => void
   /** Drops every connection. */
@@ -23,6 +23,8 @@ export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Retur
   const sockets = new Set<Socket>()
   const answering = new Set<Socket>()
   const held: Array<() => void> = []
+  let isHolding = false
+  let untilLost = Infinity
   const server = createServer((socket) => {
     const onward = connect(relay.target, "127.0.0.1")
     for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
@@ -36,10 +38,9 @@ export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Retur
     answering.add(onward)
     onward.on("data", (chunk: Buffer) => {
       if (!answering.has(onward)) return
-      if (relay.answers === "flow") return void socket.write(chunk)
-      if (relay.answers === "lose") socket.destroy()
-      else held.push(() => void socket.write(chunk))
-      relay.onKept()
+      if (--untilLost === 0) socket.destroy()
+      else if (isHolding) held.push(() => void socket.write(chunk))
+      else socket.write(chunk)
     })
   })
   yield* Effect.acquireRelease(
@@ -54,10 +55,10 @@ export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Retur
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
     port: (server.address() as AddressInfo).port,
     target,
-    answers: "flow",
-    onKept: () => {},
+    hold: () => void (isHolding = true),
+    lose: (nth) => void (untilLost = nth),
     flow: () => {
-      relay.answers = "flow"
+      isHolding = false
       for (const pass of held.splice(0)) pass()
     },
     strand: () => answering.clear(),

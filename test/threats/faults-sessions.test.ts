@@ -1,8 +1,10 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Fiber, Redacted } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Redacted, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { DatabaseSync } from "node:sqlite"
 import { bob, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
+import * as RedisStore from "../../src/store/RedisStore.ts"
+import { pass as passInRedis } from "../store/RedisReplicas.ts"
 import {
   assertLocal,
   assertRefused,
@@ -17,6 +19,7 @@ import {
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
+import { isMissing, make as makeRedis, type RedisServer } from "../support/RedisServer.ts"
 import type { Handler } from "../support/StandInDoor.ts"
 
 /** Lets sockets come to their turn. */
@@ -140,9 +143,21 @@ for (const store of ["memory", "sqlite"] as const) {
   )
 }
 
-/** The rows of the file, to be read and spoiled. */
-const rows = (file: string) => {
-  const database = new DatabaseSync(file)
+/** What a store holds, to be read and spoiled. */
+interface Records {
+  readonly keys: (kind: string) => Effect.Effect<ReadonlyArray<string>>
+  readonly value: (key: string) => Effect.Effect<string>
+  readonly write: (key: string, value: string | Uint8Array) => Effect.Effect<void>
+  /** Lets time pass for the servers and for the store. */
+  readonly pass: (duration: Duration.Duration) => Effect.Effect<void>
+}
+
+/** The rows of the file, the latest last. */
+const rows = Effect.fnUntraced(function*(file: string): Effect.fn.Return<Records, never, Scope.Scope> {
+  const database = yield* Effect.acquireRelease(
+    Effect.sync(() => new DatabaseSync(file)),
+    (database) => Effect.sync(() => database.close())
+  )
   const all = () =>
     database.prepare("SELECT key, value FROM entries ORDER BY rowid").all().map((row) => ({
       key: String(row["key"]),
@@ -150,12 +165,29 @@ const rows = (file: string) => {
     }))
   const put = database.prepare("UPDATE entries SET value = CAST(? AS TEXT) WHERE key = ?")
   return {
-    keys: (kind: string) => all().map(({ key }) => key).filter((key) => key.startsWith(`${kind}:`)),
-    value: (key: string) => all().find((row) => row.key === key)?.value ?? "",
-    write: (key: string, value: string | Uint8Array) => void put.run(Buffer.from(value), key),
-    close: () => database.close()
+    keys: (kind) => Effect.sync(() => all().map(({ key }) => key).filter((key) => key.startsWith(`${kind}:`))),
+    value: (key) => Effect.sync(() => all().find((row) => row.key === key)?.value ?? ""),
+    write: (key, value) => Effect.sync(() => void put.run(Buffer.from(value), key)),
+    pass: TestClock.adjust
   }
-}
+})
+
+/** The entries in Redis, in the order in which they will end. */
+const entries = (redis: RedisServer): Records => ({
+  keys: (kind) =>
+    Effect.map(
+      redis.run("EVAL", inOrder, "0", `effect-okta:${kind}:*`),
+      (keys) => String(keys).split(",").filter(Boolean)
+    ),
+  value: (key) => Effect.map(redis.run("GET", key), String),
+  write: (key, value) => Effect.asVoid(redis.run("SET", key, Buffer.from(value), "KEEPTTL")),
+  pass: (duration) => Effect.andThen(TestClock.adjust(duration), passInRedis(redis, duration))
+})
+
+const inOrder = `
+local keys = redis.call("KEYS", ARGV[1])
+table.sort(keys, function(a, b) return redis.call("PEXPIRETIME", a) < redis.call("PEXPIRETIME", b) end)
+return keys`
 
 /** What can become of a value. */
 const damages: ReadonlyArray<readonly [string, (value: string, foreign: string) => string | Uint8Array]> = [
@@ -178,114 +210,132 @@ const flipped = (value: string, at: number): Uint8Array => {
   return bytes
 }
 
-layer(Scene.layer({ store: "sqlite", settings: { rememberConsent: true } }))(
-  "Faults: a store with damaged or foreign records",
-  (it) => {
-    it.effect.each(damages)("F29 %s: as absent, with an alarm, and never 500", ([, damage]) =>
-      Effect.gen(function*() {
-        const scene = yield* Scene
-        const file = yield* Effect.acquireRelease(
-          Effect.sync(() => rows(scene.file)),
-          (file) => Effect.sync(file.close)
-        )
-        /** Does something that makes a record, and damages that. */
-        const damaged = Effect.fnUntraced(function*<A>(kind: string, making: Effect.Effect<A>, other?: string) {
-          yield* making
-          const foreign = other ?? file.keys(kind).at(-1) ?? ""
-          const before = new Set(file.keys(kind))
-          const made = yield* making
-          const key = file.keys(kind).find((key) => !before.has(key)) ?? ""
-          assert.notStrictEqual(key, "", kind)
-          file.write(key, damage(file.value(key), file.value(foreign)))
-          scene.watch.lines.length = 0
-          return made
-        })
-        const assertAlarm = (what: string) => {
-          const alarms = scene.watch.lines.filter((line) => /level=WARN.*counts as absent/.test(line))
-          assert.isAbove(alarms.length, 0, what)
-        }
+/** A scene, and a way to what its store holds. */
+class Spoiled extends Context.Service<Spoiled, Records>()("test/threats/Spoiled") {}
 
-        const browser = scene.browser()
-        assertLocal(yield* browser.ask(yield* damaged("flow", scene.comeBack(browser))), 400)
-        assertAlarm("flow")
+const settings = { rememberConsent: true }
 
-        const code = yield* damaged("code", scene.code())
-        assertRefused(yield* scene.one.token(scene.redemption(code)), 400, "invalid_grant")
-        assertAlarm("code")
-
-        const orphan = yield* damaged("grant", scene.code())
-        assertRefused(yield* scene.one.token(scene.redemption(orphan)), 400, "invalid_grant")
-        assertAlarm("grant")
-
-        const tokens = yield* damaged("grant", scene.signIn())
-        assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
-        assertRefused(yield* scene.one.token(scene.refreshment(tokens.refreshToken)), 400, "invalid_grant")
-        const revocation = { client_id: scene.clientId, token: tokens.refreshToken }
-        assert.strictEqual((yield* scene.one.revoke(revocation)).status, 200)
-        assertAlarm("grant")
-
-        // What is known of a code that was used is looked up once the code's own record is gone.
-        const redeemed = Effect.tap(scene.code(), (code) => scene.one.token(scene.redemption(code)))
-        assertRefused(yield* scene.one.token(scene.redemption(yield* damaged("used", redeemed))), 400, "invalid_grant")
-        const bystander = yield* scene.signIn()
-        const late = yield* damaged("used", redeemed, file.keys("used").at(-1))
-        yield* TestClock.adjust("2 minutes")
-        assertRefused(yield* scene.one.token(scene.redemption(late)), 400, "invalid_grant")
-        assertAlarm("used")
-        tokensOf(yield* scene.one.token(scene.refreshment(bystander.refreshToken)))
-
-        const signedIn = Effect.suspend(() => {
-          const agent = scene.browser()
-          return Effect.as(scene.code({}, agent), agent)
-        })
-        const forgotten = yield* damaged("consent", signedIn)
-        const own = { headers: { "sec-fetch-site": "none" } }
-        assert.strictEqual((yield* forgotten.ask(scene.authorizeUrl(), own)).status, 200)
-        assertAlarm("consent")
-        const leaving = yield* damaged("session", signedIn)
-        const question = yield* leaving.ask("/oauth/logout")
-        const signedOut = yield* leaving.ask("/oauth/logout", { body: new URLSearchParams(fieldsOf(question)) })
-        assert.strictEqual(signedOut.status, 200, signedOut.body)
-        assertAlarm("session")
-
-        const { accessToken } = yield* scene.signIn()
-        assert.strictEqual((yield* scene.one.call(accessToken)).status, 200)
-      }))
-
-    it.effect("#90 records moved from one person to another make nobody anybody else", () =>
-      Effect.gen(function*() {
-        const scene = yield* Scene
-        const file = yield* Effect.acquireRelease(
-          Effect.sync(() => rows(scene.file)),
-          (file) => Effect.sync(file.close)
-        )
-        const before = new Set(file.keys("grant"))
-        const mine = yield* scene.signIn()
-        const [my = ""] = file.keys("grant").filter((key) => !before.has(key))
-        const browser = scene.browser()
-        const { location } = yield* scene.allow(browser)
-        const back = yield* Effect.orDie(scene.okta.authorize(location, { login: bob.login }))
-        const answer = yield* browser.ask(back)
-        const theirs = tokensOf(
-          yield* scene.one.token(scene.redemption(answer.location.searchParams.get("code") ?? ""))
-        )
-        const [their = ""] = file.keys("grant").filter((key) => !before.has(key) && key !== my)
-        assert.strictEqual(claimsOf(theirs.accessToken)["sub"], uidOf(bob))
-        const [mySession, theirSession] = [file.value(my), file.value(their)]
-        file.write(my, theirSession)
-        file.write(their, mySession)
-        for (const { accessToken, refreshToken } of [mine, theirs]) {
-          assert.strictEqual((yield* scene.one.call(accessToken)).status, 401)
-          assertRefused(yield* scene.one.token(scene.refreshment(refreshToken)), 400, "invalid_grant")
-        }
-        file.write(my, mySession)
-        file.write(their, theirSession)
-        for (const { refreshToken } of [mine, theirs]) {
-          tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
-        }
-      }))
-  }
+const onFile = Layer.effect(Spoiled, Effect.flatMap(Scene, ({ file }) => rows(file))).pipe(
+  Layer.provideMerge(Scene.layer({ store: "sqlite", settings }))
 )
+
+const onRedis = Layer.unwrap(Effect.map(makeRedis(), (redis) =>
+  Layer.merge(
+    Layer.succeed(Spoiled, entries(redis)),
+    Scene.layer({ store: RedisStore.layer({ url: redis.url }), settings })
+  )))
+
+for (const [name, scenes] of [["a file", onFile], ...(isMissing ? [] : [["Redis", onRedis] as const])] as const) {
+  layer(scenes)(
+    `Faults: a store in ${name} with damaged or foreign records`,
+    (it) => {
+      it.effect.each(damages)(
+        "F29 %s: as absent, with an alarm, and never 500",
+        ([, damage]) =>
+          Effect.gen(function*() {
+            const scene = yield* Scene
+            const file = yield* Spoiled
+            /** Does something that makes a record, and damages that. */
+            const damaged = Effect.fnUntraced(function*<A>(kind: string, making: Effect.Effect<A>, other?: string) {
+              yield* making
+              const foreign = other ?? (yield* file.keys(kind)).at(-1) ?? ""
+              const before = new Set(yield* file.keys(kind))
+              const made = yield* making
+              const key = (yield* file.keys(kind)).find((key) => !before.has(key)) ?? ""
+              assert.notStrictEqual(key, "", kind)
+              yield* file.write(key, damage(yield* file.value(key), yield* file.value(foreign)))
+              scene.watch.lines.length = 0
+              return made
+            })
+            const assertAlarm = (what: string) => {
+              const alarms = scene.watch.lines.filter((line) => /level=WARN.*counts as absent/.test(line))
+              assert.isAbove(alarms.length, 0, what)
+            }
+
+            const browser = scene.browser()
+            assertLocal(yield* browser.ask(yield* damaged("flow", scene.comeBack(browser))), 400)
+            assertAlarm("flow")
+
+            const code = yield* damaged("code", scene.code())
+            assertRefused(yield* scene.one.token(scene.redemption(code)), 400, "invalid_grant")
+            assertAlarm("code")
+
+            const orphan = yield* damaged("grant", scene.code())
+            assertRefused(yield* scene.one.token(scene.redemption(orphan)), 400, "invalid_grant")
+            assertAlarm("grant")
+
+            const tokens = yield* damaged("grant", scene.signIn())
+            assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
+            assertRefused(yield* scene.one.token(scene.refreshment(tokens.refreshToken)), 400, "invalid_grant")
+            const revocation = { client_id: scene.clientId, token: tokens.refreshToken }
+            assert.strictEqual((yield* scene.one.revoke(revocation)).status, 200)
+            assertAlarm("grant")
+
+            // What is known of a code that was used is looked up once the code's own record is gone.
+            const redeemed = Effect.tap(scene.code(), (code) => scene.one.token(scene.redemption(code)))
+            assertRefused(
+              yield* scene.one.token(scene.redemption(yield* damaged("used", redeemed))),
+              400,
+              "invalid_grant"
+            )
+            const bystander = yield* scene.signIn()
+            const late = yield* damaged("used", redeemed, (yield* file.keys("used")).at(-1))
+            yield* file.pass(Duration.minutes(2))
+            assertRefused(yield* scene.one.token(scene.redemption(late)), 400, "invalid_grant")
+            assertAlarm("used")
+            tokensOf(yield* scene.one.token(scene.refreshment(bystander.refreshToken)))
+
+            const signedIn = Effect.suspend(() => {
+              const agent = scene.browser()
+              return Effect.as(scene.code({}, agent), agent)
+            })
+            const forgotten = yield* damaged("consent", signedIn)
+            const own = { headers: { "sec-fetch-site": "none" } }
+            assert.strictEqual((yield* forgotten.ask(scene.authorizeUrl(), own)).status, 200)
+            assertAlarm("consent")
+            const leaving = yield* damaged("session", signedIn)
+            const question = yield* leaving.ask("/oauth/logout")
+            const signedOut = yield* leaving.ask("/oauth/logout", { body: new URLSearchParams(fieldsOf(question)) })
+            assert.strictEqual(signedOut.status, 200, signedOut.body)
+            assertAlarm("session")
+
+            const { accessToken } = yield* scene.signIn()
+            assert.strictEqual((yield* scene.one.call(accessToken)).status, 200)
+          })
+      )
+
+      it.effect("#90 records moved from one person to another make nobody anybody else", () =>
+        Effect.gen(function*() {
+          const scene = yield* Scene
+          const file = yield* Spoiled
+          const before = new Set(yield* file.keys("grant"))
+          const mine = yield* scene.signIn()
+          const [my = ""] = (yield* file.keys("grant")).filter((key) => !before.has(key))
+          const browser = scene.browser()
+          const { location } = yield* scene.allow(browser)
+          const back = yield* Effect.orDie(scene.okta.authorize(location, { login: bob.login }))
+          const answer = yield* browser.ask(back)
+          const theirs = tokensOf(
+            yield* scene.one.token(scene.redemption(answer.location.searchParams.get("code") ?? ""))
+          )
+          const [their = ""] = (yield* file.keys("grant")).filter((key) => !before.has(key) && key !== my)
+          assert.strictEqual(claimsOf(theirs.accessToken)["sub"], uidOf(bob))
+          const [mySession, theirSession] = [yield* file.value(my), yield* file.value(their)]
+          yield* file.write(my, theirSession)
+          yield* file.write(their, mySession)
+          for (const { accessToken, refreshToken } of [mine, theirs]) {
+            assert.strictEqual((yield* scene.one.call(accessToken)).status, 401)
+            assertRefused(yield* scene.one.token(scene.refreshment(refreshToken)), 400, "invalid_grant")
+          }
+          yield* file.write(my, mySession)
+          yield* file.write(their, theirSession)
+          for (const { refreshToken } of [mine, theirs]) {
+            tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
+          }
+        }))
+    }
+  )
+}
 
 describe("Faults: Okta's client secret is rotated", () => {
   it.effect("F30 two overlap, and nothing of ours is derived from them", () =>

@@ -11,6 +11,7 @@ import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../src/demo/StandInProvider.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
+import * as RedisStore from "../../src/store/RedisStore.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
 import { build } from "../proxy/ProxyTest.ts"
 import {
@@ -21,9 +22,11 @@ import {
   make,
   now,
   type ProxyScene,
+  type SceneOptions,
   serverUrl,
   tokensOf
 } from "../support/ProxyScene.ts"
+import * as Redis from "../support/RedisServer.ts"
 import { assertHidden, exposedCause, laidBare, partsOf, Watch } from "../support/Watch.ts"
 
 const canary = "c4n4ry-9f8e7d6c5b4a-c4n4ry-9f8e7d6c5b4a"
@@ -44,7 +47,7 @@ const settings: Partial<OktaOptions> = {
 }
 
 /** A whole session, with everything on the way that can go wrong, and every secret that there was. */
-const session = Effect.fnUntraced(function*(store: "memory" | "sqlite") {
+const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["store"]>) {
   const scene = yield* make({ store, settings })
   const secrets = new Set<string>([canary, codeVerifier, String(signingKey.d), webClient.clientSecret ?? ""])
   const keep = (...texts: ReadonlyArray<string | null | undefined>) => {
@@ -311,6 +314,44 @@ describe("L. Secrets of proxy mode", () => {
         for (const { key, value } of rows) {
           assert.match(String(key), /^(?:[a-z-]+:)+[\w-]{43}$/)
           assert.match(String(value), /^(?:used|asking|eyJ[\w-]+\.\.[\w-]{16}\.[\w-]+\.[\w-]{22})$/)
+        }
+      }),
+    30_000
+  )
+
+  it.effect.skipIf(Redis.isMissing)(
+    "#195 what Redis holds and saves: codes and tokens hashed, Okta's tokens encrypted, no key and no person",
+    () =>
+      Effect.gen(function*() {
+        const redis = yield* Redis.make({ appendonly: "yes", "aof-use-rdb-preamble": "no" })
+        const { renewed, scene, secrets, tokensOfOkta } = yield* session(RedisStore.layer({ url: redis.url }))
+        yield* redis.run("SAVE")
+        const files = readdirSync(redis.folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+          entry.isFile()
+        )
+        const bytes = files.map(({ name, parentPath }) => readFileSync(`${parentPath}/${name}`).toString("latin1"))
+          .join("\n")
+        // All that was ever written is there, in plain: this is no dump that hides by compressing.
+        for (const text of ["effect-okta:grant:", "effect-okta:code:", "effect-okta:flow:", "eyJhbGciOiJkaXIi"]) {
+          assert.include(bytes, text)
+        }
+        const keys = String(yield* redis.run("KEYS", "*")).split(",")
+        assert.isAbove(keys.length, 3)
+        assert.isAbove(tokensOfOkta.length, 0)
+        assertHidden(bytes, secrets)
+        const [grantId = ""] = renewed.refreshToken.split(".")
+        assert.isAtLeast(grantId.length, 20)
+        const people = [
+          "ada@example.com",
+          "Ada Lovelace",
+          "client.example.com",
+          "mcp:read",
+          scene.clientId,
+          "127.0.0.1"
+        ]
+        for (const text of [...people, grantId]) assert.notInclude(bytes, text)
+        for (const key of keys) {
+          assert.match(key, /^effect-okta:(?:(?:[a-z-]+:)+[\w-]{43}|limit:[a-z-]+(?:\/[a-z]+:\d{1,5})?)$/)
         }
       }),
     30_000
