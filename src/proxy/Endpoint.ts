@@ -1,4 +1,4 @@
-import { Effect, Exit } from "effect"
+import { Effect, Exit, type Scope } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { basePathOf, routePath } from "../config/PublicUrl.ts"
 import { traced } from "../observe/Span.ts"
@@ -36,7 +36,7 @@ export const observed = (path: string, handler: Handler): Handler => {
 /** What answers a request. */
 export type Handler = (
   request: HttpServerRequest.HttpServerRequest
-) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope>
 
 /**
  * Adds an endpoint that clients in browsers may call as well: preflights pass, no cookies count, and methods that it does

@@ -35,8 +35,8 @@ export type IdTokenVerifier = (
   belonging: Belonging
 ) => Effect.Effect<User, OktaTokenRefused | VerificationUnavailable>
 
-/** The longest ID token: one with many groups is longer than what clients send in a header. */
-const maxTokenLength = 48 * 1024
+/** The longest token of Okta's own answers: one with many groups is longer than what clients send in a header. */
+export const maxTokenLength = 48 * 1024
 
 /**
  * Verifies the ID tokens that Okta gives this server.

@@ -1,12 +1,12 @@
 import { Effect, type Redacted } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { issuerKind } from "../config/IssuerUrl.ts"
-import type { OktaConfig } from "../config/OktaConfig.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
 import type { Jwks } from "../provider/Jwks.ts"
 import type { Signature } from "../token/Signature.ts"
 import type { VerificationUnavailable } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
-import { OktaTokenRefused } from "./IdToken.ts"
+import { maxTokenLength, OktaTokenRefused } from "./IdToken.ts"
 import { proxySettings } from "./ProxySettings.ts"
 
 /** Fails unless the token is for the configured audience. */
@@ -27,9 +27,17 @@ export const make: Effect.Effect<
   InvalidConfiguration,
   OktaConfig | Jwks | Signature
 > = Effect.gen(function*() {
-  const { audience = [], clientId, issuer } = yield* proxySettings
+  const { allowedClients, ...settings } = yield* proxySettings
+  const { audience = [], clientId, issuer, passThrough } = settings
   if (audience.length === 0 || audience.includes(clientId) || issuerKind(issuer) === "org") return () => Effect.void
-  const { verify } = yield* Effect.provide(TokenVerifier, TokenVerifier.layerWith({ cacheSize: 0 }))
+  // Who may call and how long a token may be concerns tokens that clients show.
+  const rules = passThrough
+    ? { ...settings, ...(allowedClients === undefined ? undefined : { allowedClients }) }
+    : { ...settings, maxTokenLength }
+  const { verify } = yield* TokenVerifier.pipe(
+    Effect.provide(TokenVerifier.layerWith({ cacheSize: 0 })),
+    Effect.provideService(OktaConfig, rules)
+  )
   return (accessToken: Redacted.Redacted<string>) =>
     Effect.mapError(
       verify(accessToken),

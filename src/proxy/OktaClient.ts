@@ -172,28 +172,38 @@ export class OktaClient extends Context.Service<OktaClient, {
           }))
       })
 
+      const revoke = Effect.fnUntraced(function*(token: Redacted.Redacted<string>) {
+        const { revocation_endpoint: url } = yield* metadata
+        if (url === undefined) return yield* unavailable("its metadata has no revocation_endpoint")
+        const answer = yield* post(url, { token: Redacted.value(token) })
+        if (answer.status !== 200) return yield* unavailable(`it answered ${answer.status} to a revocation`)
+      }, (self) => observed("revoke", self))
+
+      /** What Okta's tokens prove; what cannot be said now is an outage. */
+      const prove = (tokens: typeof TokenAnswer.Type, nonce: string | undefined) =>
+        verify(tokens.id_token, { accessToken: tokens.access_token, nonce }).pipe(
+          Effect.tap(() => checkAudience(Redacted.make(tokens.access_token))),
+          Effect.mapError((error) =>
+            error._tag === "OktaTokenRefused" ? error : unavailable(error.message, error.retryAfter)
+          )
+        )
+
+      /** Tokens for a grant. Those of a new one, of which nobody else knows, are ended when nothing comes of them. */
       const session = Effect.fnUntraced(function*(fields: { readonly [name: string]: string }, nonce?: string) {
         const url = yield* endpoint("token_endpoint")
         const answer = yield* post(url, fields)
         const tokens = answer.status === 200 ? decodeTokens(answer.json) : Option.none()
         if (Option.isNone(tokens)) return yield* refusal(url, answer)
-        const { access_token: accessToken, expires_in, id_token, refresh_token } = tokens.value
+        const { access_token, expires_in, id_token, refresh_token } = tokens.value
         const grantedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const user = yield* verify(id_token, { accessToken, nonce }).pipe(
-          Effect.catchTags({
-            DiscoveryFailed: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter)),
-            KeysUnavailable: ({ message, retryAfter }) => Effect.fail(unavailable(message, retryAfter))
-          })
-        )
-        yield* checkAudience(Redacted.make(accessToken)).pipe(
-          Effect.mapError((error) =>
-            error._tag === "OktaTokenRefused" ? error : unavailable(error.message, error.retryAfter)
-          )
+        const user = yield* Effect.onError(
+          prove(tokens.value, nonce),
+          () => nonce === undefined ? Effect.void : Effect.ignore(revoke(Redacted.make(refresh_token ?? access_token)))
         )
         return {
           user,
           tokens: {
-            accessToken: Redacted.make(accessToken),
+            accessToken: Redacted.make(access_token),
             ...(refresh_token === undefined ? undefined : { refreshToken: Redacted.make(refresh_token) }),
             idToken: Redacted.make(id_token ?? ""),
             expiresAt: grantedAt + Math.floor(expires_in)
@@ -230,12 +240,7 @@ export class OktaClient extends Context.Service<OktaClient, {
           ),
         refresh: (refreshToken) =>
           observed("refresh", session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) })),
-        revoke: Effect.fnUntraced(function*(token) {
-          const { revocation_endpoint: url } = yield* metadata
-          if (url === undefined) return yield* unavailable("its metadata has no revocation_endpoint")
-          const answer = yield* post(url, { token: Redacted.value(token) })
-          if (answer.status !== 200) return yield* unavailable(`it answered ${answer.status} to a revocation`)
-        }, (self) => observed("revoke", self)),
+        revoke,
         endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>
           Effect.map(
             metadata,

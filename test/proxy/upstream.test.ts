@@ -75,6 +75,19 @@ describe("the audience of Okta's access token, where it is given", () => {
   }
 })
 
+it.effect("who may call, and how long their tokens may be, is not asked of Okta's access token without passThrough", () =>
+  Effect.gen(function*() {
+    const settings = { audience: "api://default", allowedClients: ["0oaSomebodyElse"], maxTokenLength: 900 }
+    const scene = yield* Scene.make({ settings, okta: { claims: () => ({ groups: Array(100).fill("Engineering") }) } })
+    const agent = scene.browser()
+    const { location } = yield* agent.ask(yield* scene.comeBack(agent))
+    assert.isTrue(location.searchParams.has("code"), location.href)
+
+    const passing = yield* Scene.make({ settings: { ...settings, maxTokenLength: 8192, passThrough: true } })
+    const other = passing.browser()
+    Scene.assertSentBack(yield* other.ask(yield* passing.comeBack(other)), "server_error")
+  }))
+
 describe("the key ring", () => {
   it.effect("is replaced without a restart: old tokens are good as long as their key is in it", () =>
     Effect.gen(function*() {

@@ -124,7 +124,11 @@ for (const store of ["memory", "sqlite"] as const) {
             codeChallenge: "x"
           }
           for (let round = 0; round < rounds; round++) {
-            yield* one.add(`state-${round}`, { request, nonce: "x", codeVerifier: "x", browser: "x" }, Flow.lifetime)
+            yield* one.add(
+              `state-${round}`,
+              { request, nonce: "x", codeVerifier: "x", browser: "x", sentAt: 0 },
+              Flow.lifetime
+            )
             const taken = yield* Effect.forEach(
               Array.range(1, crowd),
               (index) => each(index).take(`state-${round}`),

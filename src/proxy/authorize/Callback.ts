@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, type Layer, Option, Redacted } from "effect"
+import { Duration, Effect, Exit, type Layer, Option, Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
@@ -90,37 +90,46 @@ export const routes: Layer.Layer<
     /** Ends at Okta what could not be kept here, as far as Okta can be reached. */
     const forget = ({ tokens }: OktaSession) => Effect.ignore(okta.revoke(tokens.refreshToken ?? tokens.accessToken))
 
-    /** Our own code for Okta's. */
-    const redeem = Effect.fnUntraced(function*(
-      { browser, codeVerifier, nonce, request }: Flow.Flow,
-      { first }: Parameters.Parameters
-    ) {
+    /** The code in Okta's answer, or what Okta says in its place. */
+    const codeIn = ({ first }: Parameters.Parameters): Effect.Effect<string, OktaRefused> => {
       const error = first("error")
+      const description = first("error_description")
       if (error !== undefined) {
-        const description = first("error_description")
-        return yield* new OktaRefused({ error, ...(description === undefined ? undefined : { description }) })
+        return new OktaRefused({ error, ...(description === undefined ? undefined : { description }) })
       }
       const code = first("code")
-      if (code === undefined) return yield* new OktaRefused({ error: "an answer without a code" })
-      const session = yield* okta.exchange({
-        code: Redacted.make(code),
-        codeVerifier: Redacted.make(codeVerifier),
-        nonce
-      })
-      yield* Effect.andThen(checkAge(session, request), admit(asKnown(session, request))).pipe(
-        Effect.tapError(() => forget(session))
-      )
-      const created = grants.create(session, request).pipe(
-        Effect.tap(({ grantId }) => sessions.add(browser, grantId))
-      )
-      return yield* Effect.tapError(created, () => forget(session))
+      return code === undefined ? new OktaRefused({ error: "an answer without a code" }) : Effect.succeed(code)
+    }
+
+    /**
+     * Our own code for Okta's. The person may leave while Okta answers: what it gave is ended there unless it was kept and
+     * could be told to the client.
+     */
+    const redeem = Effect.fnUntraced(function*(flow: Flow.Flow, parameters: Parameters.Parameters) {
+      const { browser, codeVerifier, nonce, request } = flow
+      const code = Redacted.make(yield* codeIn(parameters))
+      return yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+        const session = yield* okta.exchange({ code, codeVerifier: Redacted.make(codeVerifier), nonce })
+        const created = Effect.andThen(checkAge(session, flow), admit(asKnown(session, request))).pipe(
+          Effect.andThen(grants.create(session, request)),
+          Effect.tap(({ grantId }) => sessions.add(browser, grantId))
+        )
+        const outcome = yield* Effect.onError(restore(created), () => forget(session))
+        yield* Effect.addFinalizer((exit) =>
+          Exit.isFailure(exit) ? Effect.ignore(grants.end(outcome.grantId)) : Effect.void
+        )
+        return outcome
+      }))
     })
 
-    /** The person has signed in as lately as the client demands (OpenID Connect Core section 3.1.2.1). */
-    const checkAge = Effect.fnUntraced(function*({ authTime }: OktaSession, { maxAge }: ApprovedRequest) {
-      if (maxAge === undefined) return
-      const now = (yield* Clock.currentTimeMillis) / 1000
-      if (authTime === undefined || now - authTime > maxAge + Duration.toSeconds(settings.clockTolerance)) {
+    /**
+     * The person has signed in as lately as the client demands, counted from when Okta was asked (OpenID Connect Core
+     * section 3.1.2.1): how long it then takes is Okta's and the person's affair.
+     */
+    const checkAge = Effect.fnUntraced(function*({ authTime }: OktaSession, { request, sentAt }: Flow.Flow) {
+      const { maxAge = Infinity, prompt } = request
+      const earliest = sentAt - (prompt === "login" ? 0 : maxAge) - Duration.toSeconds(settings.clockTolerance)
+      if (earliest !== -Infinity && !(authTime !== undefined && authTime >= earliest)) {
         return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
       }
     })

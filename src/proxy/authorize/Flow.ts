@@ -10,7 +10,9 @@ export const Flow = Schema.Struct({
   /** Of our own PKCE at Okta (RFC 7636). */
   codeVerifier: Schema.String,
   /** The mark of the browser that gave its consent. */
-  browser: Schema.String
+  browser: Schema.String,
+  /** When the person was sent to Okta, in seconds since 1970. */
+  sentAt: Schema.Number
 })
 
 /** A sign-in on its way through Okta. */

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash } from "node:crypto"
 import { routePath } from "../../config/PublicUrl.ts"
@@ -116,7 +116,7 @@ const strangeHost = problem({
 export interface PageHandlers {
   readonly [method: string]: (
     request: HttpServerRequest.HttpServerRequest
-  ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope>
 }
 
 /** Adds a place that browsers go to, and no page's script: other methods are 405, and nothing is allowed by CORS. */

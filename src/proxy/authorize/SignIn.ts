@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import { createHash, randomBytes } from "node:crypto"
 import { noteError } from "../../observe/Span.ts"
@@ -39,7 +39,8 @@ export const make = (
     const codeChallenge = createHash("sha256").update(codeVerifier).digest("base64url")
     const { acrValues, maxAge, prompt } = request
     const url = yield* okta.authorizationUrl({ state, nonce, codeChallenge, acrValues, maxAge, prompt })
-    yield* flows.add(state, { request, nonce, codeVerifier, browser }, Flow.lifetime)
+    const sentAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+    yield* flows.add(state, { request, nonce, codeVerifier, browser, sentAt }, Flow.lifetime)
     return sendTo(url, method)
   })
 

@@ -1,5 +1,6 @@
 import { Clock, Deferred, Duration, Effect, Option, type Redacted, type Scope } from "effect"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
+import type { User } from "../../token/Principal.ts"
 import type { Admit } from "../Admission.ts"
 import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
 import type { Sealed } from "../Sealed.ts"
@@ -43,6 +44,17 @@ const turnLength = Duration.seconds(15)
 /** How long a server waits before it looks again whether another has done asking, and how often it does. */
 const pause = Duration.millis(100)
 const longestWait = 50
+
+/**
+ * The person as Okta says now, who signed in as Okta said at the time: a renewed ID token may leave that out, and changes nothing
+ * of it (OpenID Connect Core section 12.2).
+ */
+const signedInAs = (now: User, { acr, amr, authTime }: User): User => ({
+  ...(acr === undefined ? undefined : { acr }),
+  ...(authTime === undefined ? undefined : { authTime }),
+  ...now,
+  amr: now.amr.length > 0 ? now.amr : amr
+})
 
 /** Okta said or did something with which nothing can be concluded about the grant. */
 const unclear = (reason: string) =>
@@ -134,7 +146,9 @@ export const make = Effect.fnUntraced(function*(
     }
     return yield* okta.refresh(token.value).pipe(
       Effect.flatMap((session) => {
-        if (session.user.subject === user.subject) return keepIfAdmitted(id, found, session, now)
+        if (session.user.subject === user.subject) {
+          return keepIfAdmitted(id, found, { ...session, user: signedInAs(session.user, user) }, now)
+        }
         return Effect.logError("Okta renewed a grant for another person than the one who gave it, so it has ended")
           .pipe(
             Effect.andThen(end(id)),

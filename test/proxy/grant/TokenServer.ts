@@ -91,6 +91,8 @@ export const fakeOkta = () => {
     /** Whether it gives refresh tokens. */
     offline: true,
     lifetime: 3600,
+    /** What it says of how the person signed in. */
+    signIn: { amr: ["pwd"] } as Pick<OktaSession["user"], "acr" | "amr" | "authTime">,
     /** Held by a test that wants Okta to take its time. */
     gate: Semaphore.makeUnsafe(1),
     refreshed: [] as Array<string>,
@@ -106,7 +108,7 @@ export const fakeOkta = () => {
       emailVerified: true,
       groups: ["Everyone"],
       scopes: [],
-      amr: ["pwd"]
+      ...state.signIn
     },
     tokens: {
       accessToken: Redacted.make(`okta-access-${state.refreshed.length}`),

@@ -192,6 +192,23 @@ describe("Okta, asked when a refresh token is used", () => {
       assert.strictEqual(body["expires_in"], hour)
     }))
 
+  it.effect("tells how the person signed in, or leaves it as it was", () =>
+    Effect.gen(function*() {
+      const { okta, one, refreshment, signIn } = yield* tokenServers()
+      okta.signIn = { acr: "strong", amr: ["pwd", "otp"], authTime: now }
+      const { accessToken, clientId, refreshToken } = yield* signIn
+      const said = { acr: "strong", amr: ["pwd", "otp"], auth_time: now }
+      assert.deepInclude(claimsOf(accessToken), said)
+      okta.signIn = { amr: [] }
+      yield* TestClock.adjust("1 hour")
+      const silent = yield* one.token(refreshment(clientId, refreshToken))
+      assert.deepInclude(claimsOf(silent.body["access_token"]), said)
+      okta.signIn = { acr: "weak", amr: ["pwd"], authTime: now + 60 }
+      yield* TestClock.adjust("1 hour")
+      const other = yield* one.token(refreshment(clientId, silent.body["refresh_token"]))
+      assert.deepInclude(claimsOf(other.body["access_token"]), { acr: "weak", amr: ["pwd"], auth_time: now + 60 })
+    }))
+
   it.effect("who is another person all of a sudden ends the grant", () =>
     Effect.gen(function*() {
       const { okta, one, refreshment, signIn } = yield* tokenServers()
