@@ -1,7 +1,7 @@
 import { Clock, Config, Console, Effect, Redacted } from "effect"
 import { Command, Flag } from "effect/cli"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
-import { Ended } from "./Ended.ts"
+import { type Ended, wrongSettings } from "./Ended.ts"
 import * as KeyRotation from "./KeyRotation.ts"
 
 const formats = ["env", "kubernetes", "json"] as const
@@ -71,11 +71,7 @@ const plan = (secrets: KeyRotation.Secrets, steps: ReadonlyArray<string>) =>
 
 /** The command's end, when what it was given is wrong. */
 const orEnd = <A, R>(effect: Effect.Effect<A, InvalidConfiguration, R>): Effect.Effect<A, Ended, R> =>
-  Effect.catchTag(
-    effect,
-    "InvalidConfiguration",
-    ({ message }) => Effect.andThen(Console.error(message), new Ended({ exitCode: 2 }))
-  )
+  Effect.catchTag(effect, "InvalidConfiguration", (error) => wrongSettings(error, false))
 
 const algorithm = Flag.Literals("algorithm", KeyRotation.algorithms).pipe(
   Flag.withDescription("What the new key signs with"),

@@ -1,6 +1,6 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { ConfigProvider, Console, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
+import { ConfigProvider, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
 import { createServer } from "node:http"
@@ -8,11 +8,12 @@ import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
 import * as OktaAuth from "../OktaAuth.ts"
-import { Ended } from "./Ended.ts"
+import { cannotListen, wrongSettings } from "./Ended.ts"
 import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as PlainRequest from "./PlainRequest.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import * as Startup from "./Startup.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
 
@@ -30,6 +31,10 @@ export interface ServeOptions {
   readonly allowedOrigins: ReadonlyArray<string>
   /** Print and log JSON. */
   readonly json: boolean
+  /** Says that it listens. Default: on the standard output. */
+  readonly announce?: (started: Startup.Started) => Effect.Effect<void>
+  /** More routes, or middleware. */
+  readonly extension?: Layer.Layer<never, never, HttpRouter.HttpRouter>
 }
 
 const oktaOptions = ({ allowedOrigins, host, path }: ServeOptions): Partial<OktaOptions> => ({
@@ -80,16 +85,13 @@ const serving = (
     const app = Layer.mergeAll(
       server,
       OktaAuth.routes,
-      OktaAuth.health
+      OktaAuth.health,
+      options.extension ?? Layer.empty
     )
     const listening = Effect.gen(function*() {
       const url = (yield* HttpServer.addressFormattedWith(Effect.succeed)) + options.path
-      const { issuer, mode } = settings
-      yield* Console.log(
-        options.json
-          ? JSON.stringify({ event: "listening", url, mode, issuer, upstream: upstream?.href })
-          : `Listening on ${url}, guarded by ${issuer}`
-      )
+      const announce = options.announce ?? (options.json ? Startup.announceJson : Startup.announce)
+      yield* announce({ url, settings, upstream })
     })
     return Layer.effectDiscard(listening).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
@@ -124,17 +126,11 @@ export const command = Command.make(
   Effect.fnUntraced(function*({ allowedOrigins, host, json, path, timeout, upstream, ...settings }) {
     const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
     const options = { upstream: Option.getOrUndefined(upstream), path, host, timeout, allowedOrigins, json }
-    const end = (exitCode: number, message: string, event: object) =>
-      Console.error(json ? JSON.stringify(event) : message).pipe(Effect.andThen(new Ended({ exitCode })))
     yield* Layer.launch(layer(options)).pipe(
       Effect.provide(Layer.merge(logger, ConfigProvider.layer(withSettings(settings)))),
       Effect.catchTags({
-        InvalidConfiguration: ({ message, problems }) => end(2, message, { event: "invalid-configuration", problems }),
-        ServeError: ({ cause }) => {
-          const problem = cause instanceof Error ? cause.message : String(cause)
-          const message = `The server cannot start: ${problem}. Choose another address with --host or PORT.`
-          return end(1, message, { event: "cannot-listen", problem })
-        }
+        InvalidConfiguration: (error) => wrongSettings(error, json),
+        ServeError: (error) => cannotListen(error, "Choose another address with --host or PORT.", json)
       })
     )
   })

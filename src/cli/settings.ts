@@ -6,7 +6,8 @@ import { OktaConfig, type OktaOptions, type Settings } from "../config/OktaConfi
 import { withoutUserinfo } from "../config/PublicUrl.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
 
-const setting = (variable: string, description: string) =>
+/** A flag named like the environment variable that it takes the place of. */
+export const setting = (variable: string, description: string) =>
   Flag.String(variable.toLowerCase().replaceAll("_", "-")).pipe(
     Flag.withDescription(`${description} (${variable})`),
     Flag.optional
@@ -60,13 +61,18 @@ const Port = Schema.String.check(Schema.isPattern(/^\d{1,5}$/)).pipe(
   Schema.decodeTo(Schema.NumberFromString.check(Schema.isBetween({ minimum: 0, maximum: 65535 })))
 )
 
+/** The port that a variable names. */
+export const portOf = Effect.fnUntraced(
+  function*(variable: string, usual: string): Effect.fn.Return<number, InvalidConfiguration> {
+    const value = yield* Effect.orDie(Config.String(variable).pipe(Config.withDefault("")))
+    return yield* Effect.fromResult(
+      checked(variable, value.trim() || usual, Port, "is not a port. Give a number between 0 and 65535.")
+    )
+  }
+)
+
 /** The port to listen on. */
-export const port: Effect.Effect<number, InvalidConfiguration> = Effect.gen(function*() {
-  const value = yield* Effect.orDie(Config.String("PORT").pipe(Config.withDefault("")))
-  return yield* Effect.fromResult(
-    checked("PORT", value.trim() || "8080", Port, "is not a port. Give a number between 0 and 65535.")
-  )
-})
+export const port = portOf("PORT", "8080")
 
 const Host = Schema.String.check(Schema.isPattern(/^[\w.:-]+$/))
 

@@ -2,7 +2,7 @@ import { Clock, Effect } from "effect"
 import { ada, bob, type Client, nativeClient, type Person, serviceClient, webClient } from "./StandInDirectory.ts"
 import { type Algorithm, keptKey, KeyRing } from "./StandInKeys.ts"
 import { discoveryDocument, makePaths, oktaError, type Paths, standardScopes } from "./StandInMetadata.ts"
-import { type Answer, makeHandler, sendJson } from "./StandInProvider.ts"
+import { type Answer, makeHandler, type Observe, sendJson } from "./StandInProvider.ts"
 import type { Memory } from "./StandInStorage.ts"
 import { makeTokens, type Tokens, type TokenSettings } from "./StandInTokens.ts"
 
@@ -33,6 +33,8 @@ export interface StandInOptions {
   readonly refreshGrace?: number
   /** `max-age` of the key set, in seconds. Default 3600. */
   readonly keysMaxAge?: number
+  /** Sees each request of people and for tokens, with its answer. */
+  readonly observe?: Observe
 }
 
 /** An Okta without a server: it answers requests that come to its origin. */
@@ -97,6 +99,7 @@ export const make = Effect.fnUntraced(function*(
     tokens,
     innerKey: yield* keptKey(memory, "inner", "ES256"),
     memory,
+    observe: options.observe,
     now
   })
 

@@ -1,43 +1,55 @@
-const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+import { type Html, html } from "../proxy/authorize/Html.ts"
+import { door, page } from "./DemoStyle.ts"
+import { defaultPassword, type Person } from "./StandInDirectory.ts"
 
-const page = (title: string, body: string): string =>
-  `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>${title}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 22rem; margin: 4rem auto; padding: 0 1rem }
-label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit }
-input, button { padding: .5rem; margin-bottom: 1rem }
-.problem { color: #b00020 }
-</style>
-</head>
-<body>
-<h1>${title}</h1>
-${body}
-</body>
-</html>
-`
+/** What the sign-in page shows. */
+export interface SignInPage {
+  readonly clientId: string
+  readonly login: string
+  readonly password?: string | undefined
+  readonly problem?: string | undefined
+  /** Told on the page, with their passwords: for a demonstration. */
+  readonly people: ReadonlyArray<Person>
+}
+
+const badge = html`<p class="badge">A stand-in for Okta</p>`
+
+const listed = (people: ReadonlyArray<Person>): Html =>
+  html`<h2 id="people">Any of these people works</h2>
+<ul class="people" aria-labelledby="people">${
+    people.map(({ login, password }) =>
+      html`<li><code>${login}</code><span class="soft">password <code>${password ?? defaultPassword}</code></span></li>`
+    )
+  }</ul>
+<p class="fine">This page takes the place of your organization’s own sign-in page. It knows nobody else, and what you type stays on this
+computer.</p>`
 
 /** The page a person signs in on. */
-export const signInPage = (clientId: string, login: string, problem: string | undefined, password = ""): string =>
+export const signInPage = ({ clientId, login, password, people, problem }: SignInPage) =>
   page(
     "Sign in",
-    `<p>To continue to <code>${escape(clientId)}</code></p>
-${problem === undefined ? "" : `<p class="problem">${escape(problem)}</p>`}
+    door,
+    html`${badge}
+<h1>Sign in</h1>
+<p class="soft">To go on to the application <code>${clientId}</code></p>
+${problem === undefined ? "" : html`<p class="problem" role="alert">${problem}</p>`}
 <form method="post">
 <label for="login">Username</label>
-<input id="login" name="login" autocomplete="username" required value="${escape(login)}">
+<input id="login" name="login" autocomplete="username" autocapitalize="none" spellcheck="false" required value="${login}">
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required value="${
-      escape(password)
-    }">
-<button>Sign in</button>
-</form>`
+<input id="password" name="password" type="password" autocomplete="current-password" required value="${password ?? ""}">
+<button class="main">Sign in</button>
+</form>
+${people.length === 0 ? "" : listed(people)}`
   )
 
 /** What is shown when the client cannot be told, because its redirect address is not to be trusted. */
-export const errorPage = (error: string, description: string | undefined): string =>
-  page("400 Bad Request", `<p>${escape(error)}</p>\n<p>${escape(description ?? "")}</p>`)
+export const errorPage = (error: string, description: string | undefined) =>
+  page(
+    "This sign-in cannot go on",
+    door,
+    html`${badge}
+<h1>This sign-in cannot go on</h1>
+<p class="problem">${error}</p>
+<p class="fine">${description ?? ""}</p>`
+  )

@@ -3,7 +3,7 @@ import { IncomingMessage, type ServerResponse } from "node:http"
 import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
 import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
 import type { SigningKey } from "./StandInKeys.ts"
-import { type Paths, standardScopes } from "./StandInMetadata.ts"
+import { type Endpoint, type Paths, standardScopes } from "./StandInMetadata.ts"
 import { errorPage } from "./StandInPages.ts"
 import { makeSignIn } from "./StandInSignIn.ts"
 import { makeStorage, type Memory } from "./StandInStorage.ts"
@@ -23,6 +23,27 @@ export const sendJson = (
     .end(JSON.stringify(body))
 }
 
+/** A request for people or for tokens, and its answer. */
+export interface Seen {
+  /** When it came, as `observe.begin` says. */
+  readonly at: number
+  readonly endpoint: Endpoint
+  readonly origin: string
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly form: URLSearchParams
+  readonly status: number
+  readonly location: string | undefined
+  readonly body: unknown
+}
+
+/** Looks on. */
+export interface Observe {
+  readonly begin: Effect.Effect<number>
+  readonly end: (seen: Seen) => Effect.Effect<void>
+}
+
 export interface ProviderSettings {
   readonly issuer: string
   readonly paths: Paths
@@ -40,6 +61,7 @@ export interface ProviderSettings {
   /** Signs the ID tokens that nobody sees. */
   readonly innerKey: SigningKey
   readonly memory: Memory
+  readonly observe: Observe | undefined
   readonly now: () => number
 }
 
@@ -140,8 +162,9 @@ const makeProvider = (settings: ProviderSettings): Provider => {
     rotateRefreshToken: (ctx: Context) =>
       rotates(clients.find(({ clientId }) => clientId === ctx.oidc?.client?.clientId)),
     renderError: (ctx: Context, out: { readonly error: string; readonly error_description?: string }) => {
-      ctx.type = "html"
-      ctx.body = errorPage(out.error, out.error_description)
+      const { headers, html } = errorPage(out.error, out.error_description)
+      Object.entries(headers).forEach(([name, value]) => ctx.set(name, value))
+      ctx.body = html
     },
     ttl: {
       AccessToken: settings.accessTokenLifetime,
@@ -160,7 +183,30 @@ const makeProvider = (settings: ProviderSettings): Provider => {
 
 /** What Okta does otherwise than `oidc-provider`, before and after it. */
 const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
-  const { defaultScopes, paths, people, tokens } = settings
+  const { defaultScopes, observe, paths, people, tokens } = settings
+
+  if (observe !== undefined) {
+    provider.use(async (ctx, next) => {
+      const { pathname: path, searchParams: query } = new URL(ctx.req.url ?? "/", settings.issuer)
+      const at = await Effect.runPromise(observe.begin)
+      await next()
+      const form = Object.entries(ctx.oidc?.body ?? {}).filter((entry): entry is [string, string] =>
+        typeof entry[1] === "string"
+      )
+      await Effect.runPromise(observe.end({
+        at,
+        endpoint: paths.find(path),
+        origin: new URL(settings.issuer).origin,
+        method: ctx.method,
+        path,
+        query,
+        form: new URLSearchParams(form),
+        status: ctx.status,
+        location: ctx.response.get("location") || undefined,
+        body: ctx.body
+      }))
+    })
+  }
 
   provider.use(async (ctx, next) => {
     if (ctx.path !== paths.endpoint("authorize") && ctx.path !== paths.endpoint("logout")) return next()
@@ -239,16 +285,33 @@ const withBody = (request: IncomingMessage, body: string): IncomingMessage => {
 
 /** Everything of the authorization server but its documents: sign-in, tokens, introspection, revocation, logout. */
 export const makeHandler = (settings: ProviderSettings): Answer => {
-  const { paths, people, tokens } = settings
+  const { observe, paths, people, tokens } = settings
   const provider = makeProvider(settings)
   addQuirks(provider, settings)
   const handle = provider.callback()
   const signIn = makeSignIn(provider, people, settings)
 
   return async (request, response) => {
-    switch (paths.find(new URL(request.url ?? "/", settings.issuer).pathname)) {
-      case "signin":
-        return signIn(request, request.method === "POST" ? await read(request) : "", response)
+    const url = new URL(request.url ?? "/", settings.issuer)
+    switch (paths.find(url.pathname)) {
+      case "signin": {
+        const at = observe === undefined ? 0 : await Effect.runPromise(observe.begin)
+        const form = request.method === "POST" ? await read(request) : ""
+        await signIn(request, form, response)
+        const location = response.getHeader("location")
+        return observe && Effect.runPromise(observe.end({
+          at,
+          endpoint: "signin",
+          origin: url.origin,
+          method: request.method ?? "GET",
+          path: url.pathname,
+          query: url.searchParams,
+          form: new URLSearchParams(form),
+          status: response.statusCode,
+          location: typeof location === "string" ? location : undefined,
+          body: undefined
+        }))
+      }
       case "userinfo": {
         const [scheme, token] = request.headers.authorization?.split(" ") ?? []
         if (token !== undefined) {

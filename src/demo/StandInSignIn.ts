@@ -17,9 +17,10 @@ export const makeSignIn = (
     return grant.save()
   }
 
-  const show = (response: ServerResponse, status: number, html: string) => {
-    response.writeHead(status, { "content-type": "text/html; charset=utf-8", "cache-control": "no-store" }).end(html)
+  const show = (response: ServerResponse, status: number, { headers, html }: ReturnType<typeof signInPage>) => {
+    response.writeHead(status, headers).end(html)
   }
+  const told = filledIn ? people : []
 
   return async (request: IncomingMessage, body: string, response: ServerResponse): Promise<void> => {
     const interaction = await provider.interactionDetails(request, response).catch(() => undefined)
@@ -38,8 +39,8 @@ export const makeSignIn = (
         response,
         200,
         filledIn && hint === undefined && first !== undefined
-          ? signInPage(clientId, first.login, undefined, first.password ?? defaultPassword)
-          : signInPage(clientId, hint ?? "", undefined)
+          ? signInPage({ clientId, login: first.login, password: first.password ?? defaultPassword, people: told })
+          : signInPage({ clientId, login: hint ?? "", people: told })
       )
     }
 
@@ -47,7 +48,7 @@ export const makeSignIn = (
     const login = form.get("login") ?? ""
     const person = people.find((person) => person.login === login)
     if (person === undefined || form.get("password") !== (person.password ?? defaultPassword)) {
-      return show(response, 401, signInPage(clientId, login, "Unable to sign in"))
+      return show(response, 401, signInPage({ clientId, login, problem: "Unable to sign in", people: told }))
     }
     const accountId = uidOf(person)
     return provider.interactionFinished(request, response, {

@@ -15,7 +15,7 @@ export interface Ended {
 export interface Running {
   /** The next piece that it prints on its standard output. */
   readonly printed: Effect.Effect<string>
-  readonly signal: (name: "SIGTERM" | "SIGINT") => Effect.Effect<void>
+  readonly signal: (name: "SIGTERM" | "SIGINT" | "SIGKILL") => Effect.Effect<void>
   readonly ended: Effect.Effect<Ended>
 }
 

@@ -19,7 +19,7 @@ const environment = Effect.map(OktaStandIn, (okta) => ({
 /** A port at which nobody else can listen: a command that tries ends in another way than one that does not. */
 const takenPort = Effect.map(httpServer(() => {}), (url) => new URL(url).port)
 
-const urlIn = (line: string): string => /^Listening on (http:\S+\/mcp), guarded by \S+\n$/.exec(line)?.[1] ?? line
+const urlIn = (line: string): string => /^Listening on (http:\S+\/mcp), guarded by \S+\n/.exec(line)?.[1] ?? line
 
 const refuses = (url: string): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
@@ -215,6 +215,7 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
         event: "listening",
         mode: "native",
         issuer: env.OKTA_ISSUER,
+        metadata: [],
         upstream: `${upstream}/`
       })
       const okta = yield* OktaStandIn

@@ -1,14 +1,15 @@
 /** What users install: the packed tarball, in an app of its own beside nothing but its declared dependencies. */
 import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, FileSystem, Layer, Schema } from "effect"
-import { folder, project, run } from "../support/Program.ts"
+import { Context, Effect, FileSystem, Layer, Schema, Stream } from "effect"
+import { command, folder, project, run } from "../support/Program.ts"
 
 const Manifest = Schema.Struct({
   version: Schema.String,
   bin: Schema.Struct({ "effect-okta": Schema.String }),
   dependencies: Schema.Record(Schema.String, Schema.String),
-  peerDependencies: Schema.Record(Schema.String, Schema.String)
+  peerDependencies: Schema.Record(Schema.String, Schema.String),
+  peerDependenciesMeta: Schema.Record(Schema.String, Schema.Struct({ optional: Schema.Literal(true) }))
 })
 
 const source = `import { OktaAuth, TokenVerifier } from "effect-okta"
@@ -74,7 +75,9 @@ class App extends Context.Service<App, {
       const manifest = yield* fs.readFileString(`${installed}/package.json`).pipe(
         Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest)))
       )
+      const { peerDependenciesMeta: optional } = manifest
       const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, "@types/node": "" })
+        .filter((name) => !(name in optional))
       for (const dependency of dependencies) {
         const [scope] = dependency.split("/").slice(0, -1)
         if (scope !== undefined) yield* fs.makeDirectory(`${path}/node_modules/${scope}`, { recursive: true })
@@ -137,6 +140,32 @@ layer(App.layer.pipe(Layer.provideMerge(NodeServices.layer)), { timeout: 60_000 
       assert.strictEqual(version.status, 0, version.output)
       assert.include(version.output, manifest.version)
     }))
+
+  it.effect(
+    "says in one line which package its demo needs, and runs the demo once that is there",
+    () =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const { installed, manifest, path } = yield* App
+        const demo = ["node", `${installed}/${manifest.bin["effect-okta"]}`, "demo"] as const
+        const without = yield* run(demo)
+        assert.strictEqual(without.status, 2)
+        assert.match(
+          without.output,
+          /^effect-okta demo needs the package oidc-provider\. Install it with: npm install .*\n$/
+        )
+        yield* fs.symlink(`${project}/node_modules/oidc-provider`, `${path}/node_modules/oidc-provider`)
+        const ports = ["--port=0", "--okta-port=0", "--demo-port=0"]
+        const child = yield* command([...demo, ...ports, "--data-dir", `${path}/demo`])
+        const said = yield* Stream.decodeText(child.all).pipe(
+          Stream.takeUntil((text) => text.includes("Ctrl+C")),
+          Stream.mkString
+        )
+        assert.match(said, /^The demo is at http:\/\/localhost:\d+\n/)
+        yield* child.kill()
+      }),
+    60_000
+  )
 
   it.effect("satisfies publint", () =>
     Effect.gen(function*() {

@@ -1,7 +1,8 @@
 import { Effect, type Scope } from "effect"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Endpoint, oktaError, type Paths } from "../../src/demo/StandInMetadata.ts"
 import { type Answer, sendJson } from "../../src/demo/StandInProvider.ts"
+import * as StandInServer from "../../src/demo/StandInServer.ts"
 
 /** Answers in place of the usual handler, which it can leave it to. */
 export type Handler = (
@@ -75,27 +76,8 @@ export class Door {
 
 /** Listens on 127.0.0.1 until the scope closes. */
 export const listen = (port: number): Effect.Effect<Door, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const server = createServer()
-    yield* Effect.acquireRelease(
-      Effect.callback<void>((resume) => {
-        server.once("error", (error) => resume(Effect.die(error)))
-        server.listen(port, "127.0.0.1", () => resume(Effect.void))
-      }),
-      () =>
-        Effect.callback<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    )
-    const address = server.address()
-    if (address === null || typeof address === "string") return yield* Effect.die(new Error("no TCP address"))
-    const door = new Door(`http://127.0.0.1:${address.port}`)
-    server.on("request", (request, response) => {
-      door.handle(request, response).catch((error: unknown) => {
-        process.emitWarning(error instanceof Error ? error : String(error))
-        response.destroy()
-      })
-    })
+  Effect.map(Effect.orDie(StandInServer.listen(port)), ({ open, origin }) => {
+    const door = new Door(origin)
+    open((request, response) => door.handle(request, response))
     return door
   })
