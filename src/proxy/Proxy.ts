@@ -28,7 +28,7 @@ import * as Revocation from "./grant/Revocation.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import * as TokenEndpoint from "./grant/TokenEndpoint.ts"
 import { OktaClient } from "./OktaClient.ts"
-import { proxySettings } from "./ProxySettings.ts"
+import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
 import { RateLimits } from "./RateLimits.ts"
 import { Sealed } from "./Sealed.ts"
 
@@ -84,6 +84,18 @@ export const verifier = (
     )
   )
 
+/** The settings by which this server's own tokens are verified. */
+export const ownTrust = (settings: ProxySettings): ProxySettings => {
+  const { allowedClients: _, ...others } = settings
+  return {
+    ...others,
+    issuer: settings.serverUrl,
+    audience: protectedResources(settings).map(({ resource }) => resource),
+    algorithms,
+    maxTokenLifetime: Duration.seconds(longestLifetime)
+  }
+}
+
 /**
  * Verifies the tokens that this server issued, and nothing else: by its own keys, for its own resources, while the grant
  * lasts. When the store cannot tell, a token lives until its own end.
@@ -94,20 +106,14 @@ const ownTokens = (
   Layer.effect(
     TokenVerifier,
     Effect.gen(function*() {
-      const { allowedClients: _, revokedBefore = 0, ...settings } = yield* proxySettings
+      const settings = yield* proxySettings
+      const { revokedBefore = 0 } = settings
       const grants = yield* Grants
-      const trust = {
-        ...settings,
-        issuer: settings.serverUrl,
-        audience: protectedResources(settings).map(({ resource }) => resource),
-        algorithms,
-        maxTokenLifetime: Duration.seconds(longestLifetime)
-      }
       const own = Context.get(
         yield* Layer.build(
           TokenVerifier.layerWith({ cacheSize: options.cacheSize }).pipe(
             Layer.provide(SigningKeys.jwks),
-            Layer.provide(Layer.succeed(OktaConfig, trust))
+            Layer.provide(Layer.succeed(OktaConfig, ownTrust(settings)))
           )
         ),
         TokenVerifier
@@ -142,7 +148,8 @@ const ownTokens = (
     })
   )
 
-const revoked = new InvalidClaim({
+/** What is wrong with a token of this server's that was issued before `revokedBefore`. */
+export const revoked = new InvalidClaim({
   ownToken: true,
   claim: "iat",
   problem: "is before the time of revokedBefore, which ends all tokens"

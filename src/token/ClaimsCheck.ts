@@ -1,4 +1,5 @@
-import { Result, Schema, SchemaIssue } from "effect"
+import { Duration, Result, Schema, SchemaIssue } from "effect"
+import type { Settings } from "../config/OktaConfig.ts"
 import { type AccessTokenClaims, clientOf, isAccessTokenClaims, RequiredClaims } from "./AccessTokenClaims.ts"
 import { isJsonObject } from "./CompactJws.ts"
 import { expected, shown } from "./HeaderPolicy.ts"
@@ -23,6 +24,16 @@ export interface ClaimRules {
   readonly allowedClients: ReadonlyArray<string> | undefined
   readonly kind: "access-token" | "id-token"
 }
+
+/** What the settings say about claims. */
+export const rulesOf = (settings: Settings, kind: ClaimRules["kind"]): ClaimRules => ({
+  issuer: settings.issuer,
+  audience: settings.audience ?? [],
+  clockTolerance: Duration.toSeconds(settings.clockTolerance),
+  maxTokenLifetime: Duration.toSeconds(settings.maxTokenLifetime),
+  allowedClients: settings.allowedClients,
+  kind
+})
 
 const decode = Schema.decodeUnknownResult(RequiredClaims)
 const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()

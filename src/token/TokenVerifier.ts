@@ -100,14 +100,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
         const clock = yield* Clock.Clock
 
         const kind = options.accept ?? "access-token"
-        const rules: ClaimsCheck.ClaimRules = {
-          issuer: config.issuer,
-          audience: config.audience ?? [],
-          clockTolerance: Duration.toSeconds(config.clockTolerance),
-          maxTokenLifetime: Duration.toSeconds(config.maxTokenLifetime),
-          allowedClients: config.allowedClients,
-          kind
-        }
+        const rules = ClaimsCheck.rulesOf(config, kind)
         const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? 10_000)
         const underway = new Map<string, Underway>()
 

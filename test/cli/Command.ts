@@ -26,20 +26,24 @@ export interface CommandOptions {
   readonly node?: ReadonlyArray<string>
   /** Default: the source. */
   readonly entry?: "src/cli/main.ts" | "dist/cli/main.js"
+  /** What it reads; nothing by default. */
+  readonly stdin?: string
 }
 
 /** Starts `effect-okta` with the Node that runs the tests; it is killed with the scope, if it still lives. */
 export const start = (
   args: ReadonlyArray<string>,
-  { entry = "src/cli/main.ts", env = {}, node = [] }: CommandOptions = {}
+  { entry = "src/cli/main.ts", env = {}, node = [], stdin = "" }: CommandOptions = {}
 ): Effect.Effect<Running, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const main = fileURLToPath(new URL(`../../${entry}`, import.meta.url))
       const child = spawn(process.execPath, [...node, main, ...args], {
         env: { NO_COLOR: "1", ...env },
-        stdio: ["ignore", "pipe", "pipe"]
+        stdio: ["pipe", "pipe", "pipe"]
       })
+      // Who reads nothing may have ended before it is written.
+      child.stdin.on("error", () => {}).end(stdin)
       const first = once(child.stdout, "data").then(([chunk]) => String(chunk))
       first.catch(() => {})
       const ended = Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)])

@@ -1,0 +1,118 @@
+import { Config, Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
+import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import { issuerMistakes } from "../../config/IssuerUrl.ts"
+import type { OktaOptions, Settings } from "../../config/OktaConfig.ts"
+import type { OktaHttp } from "../../provider/OktaHttp.ts"
+import { library } from "../settings.ts"
+import * as Ask from "./Ask.ts"
+import { authorize, scopes } from "./AuthorizeCheck.ts"
+import { type Check, failed, skipped } from "./Check.ts"
+import * as CredentialsChecks from "./CredentialsChecks.ts"
+import * as OktaChecks from "./OktaChecks.ts"
+import * as SecretChecks from "./SecretChecks.ts"
+import * as ServerChecks from "./ServerChecks.ts"
+import * as SettingsChecks from "./SettingsChecks.ts"
+import * as TokenChecks from "./TokenChecks.ts"
+
+/** What is looked at, besides the settings of the environment. */
+export interface Examination {
+  /** Settings that have no variable. */
+  readonly options: Partial<OktaOptions>
+  /** Longest wait for each answer. */
+  readonly timeout: Duration.Duration
+  /** Whether this server is asked by its public URL. */
+  readonly server: boolean
+  /** Where sign-ins are kept. */
+  readonly store: SecretChecks.StoreChecked
+  /** A token to be explained. */
+  readonly token: Redacted.Redacted<string> | undefined
+}
+
+/** What came of it. */
+export interface Diagnosis {
+  readonly checks: ReadonlyArray<Check>
+  /** Whether there is a mistake in the settings, with which nothing would start. */
+  readonly unusable: boolean
+}
+
+const given = (name: string) => Effect.orDie(Config.String(name).pipe(Config.withDefault("")))
+
+/** What can be looked at though the settings cannot be used: Okta, if the issuer is in order. */
+const despiteMistakes = Effect.fnUntraced(function*(ask: Ask.Ask, problems: InvalidConfiguration) {
+  const checks = SettingsChecks.mistakes(problems)
+  const issuer = (yield* given("OKTA_ISSUER")).trim()
+  if (issuer === "" || issuerMistakes(issuer).length > 0) return { checks, unusable: true }
+  const mode = (yield* given("OKTA_CLIENT_ID")).trim() === "" ? "native" : "proxy"
+  const okta = yield* OktaChecks.look(ask, {
+    issuer,
+    foreignEndpoints: false,
+    algorithms: ["RS256"],
+    clockTolerance: Duration.seconds(30)
+  })
+  return { checks: [...checks, SettingsChecks.issuer({ issuer, mode }), ...okta.checks], unusable: true }
+})
+
+/** This server as a client of Okta's, in proxy mode. */
+const signIn = Effect.fnUntraced(function*(
+  ask: Ask.Ask,
+  settings: Settings,
+  okta: OktaChecks.Metadata | undefined
+): Effect.fn.Return<ReadonlyArray<Check>> {
+  if (settings.mode === "native") return []
+  if (okta === undefined) {
+    return ["redirect-uri", "client-credentials"].map((check) =>
+      skipped({ check, tried: "nothing", found: "Okta's metadata is needed first" })
+    )
+  }
+  const { advertised, metadata: { authorization_endpoint, token_endpoint } } = okta
+  if (authorization_endpoint === undefined || token_endpoint === undefined) {
+    return [failed({
+      check: "redirect-uri",
+      tried: "Okta's metadata",
+      found: "it names no authorization_endpoint or no token_endpoint",
+      meaning: "Nobody can sign in there.",
+      mend: "Use the issuer that Okta shows under Security, API, Authorization Servers."
+    })]
+  }
+  const checks = yield* Effect.all([
+    authorize(ask, authorization_endpoint, settings),
+    CredentialsChecks.look(ask, token_endpoint, settings)
+  ], { concurrency: "unbounded" })
+  return [scopes(settings, advertised.scopes_supported), ...checks.flat()]
+})
+
+/** What this server signs, seals and keeps with, in proxy mode. */
+const belongings = Effect.fnUntraced(function*(settings: Settings, store: SecretChecks.StoreChecked) {
+  return settings.mode === "native" ? [] : [
+    ...(yield* SecretChecks.signingKeys(settings)),
+    SecretChecks.encryptionSecret(settings),
+    yield* SecretChecks.store(store)
+  ]
+})
+
+/** Looks at everything that can be wrong, and changes nothing. */
+export const examine = Effect.fnUntraced(function*(
+  { options, server, store, timeout, token }: Examination
+): Effect.fn.Return<Diagnosis, never, OktaHttp | FileSystem.FileSystem | Path.Path> {
+  const ask = yield* Ask.make(timeout)
+  const read = yield* Effect.result(library(options))
+  if (Result.isFailure(read)) return yield* despiteMistakes(ask, read.failure)
+  const settings = read.success
+  const { checks, okta } = yield* OktaChecks.look(ask, settings)
+  const rest = yield* Effect.all([
+    signIn(ask, settings, okta),
+    belongings(settings, store),
+    server ? ServerChecks.look(ask, settings) : Effect.succeed([]),
+    token === undefined ? Effect.succeed([]) : TokenChecks.explain(token, settings, okta?.clockSkew)
+  ], { concurrency: "unbounded" })
+  return {
+    unusable: false,
+    checks: [
+      SettingsChecks.noMistakes(settings),
+      SettingsChecks.issuer(settings),
+      ...checks,
+      ...SettingsChecks.audience(settings),
+      ...rest.flat()
+    ]
+  }
+})
