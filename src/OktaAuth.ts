@@ -7,6 +7,7 @@ import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
 import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
+import * as AuditLog from "./observe/AuditLog.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
@@ -44,6 +45,8 @@ export interface StartOptions extends VerifierOptions {
   readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
   /** Proxy mode: who may come in at all, of those whom Okta lets in (everybody). Asked again with each renewal. */
   readonly admit?: Policy<User> | undefined
+  /** Takes audit events: sign-ins, tokens, grants that end, keys that change. By default each is a line of the log. */
+  readonly audit?: AuditLog.AuditSink | undefined
 }
 
 /** The start that cannot fail for Okta's sake. */
@@ -69,7 +72,7 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: StoreChoice.Chosen,
-  { accept, admit, cacheSize, failFast }: StartOptions
+  { accept, admit, audit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const mode = Layer.unwrap(
     Effect.map(
@@ -89,6 +92,7 @@ const from = (
     Layer.provideMerge(Discovery.layer),
     Layer.provide(OktaHttp.layer),
     Layer.provide(Signature.layer),
+    Layer.provide(audit === undefined ? Layer.empty : AuditLog.layer(audit)),
     Layer.provideMerge(config)
   )
 }
@@ -182,8 +186,8 @@ export function layer(
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layer({ admit, failFast, store, ...options }: OktaOptions & StartOptions) {
-  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, admit, failFast })
+export function layer({ admit, audit, failFast, store, ...options }: OktaOptions & StartOptions) {
+  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, admit, audit, failFast })
 }
 
 /**
@@ -211,10 +215,11 @@ export function layerConfig(
 export function layerConfig(
   options: Partial<OktaOptions> & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layerConfig({ admit, failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+export function layerConfig({ admit, audit, failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
   return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), {
     ...options,
     admit,
+    audit,
     failFast
   })
 }

@@ -1,6 +1,23 @@
 export { type Algorithm } from "./config/Algorithm.ts"
 export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 export { type LengthOfTime, OktaConfig, type OktaOptions, Settings } from "./config/OktaConfig.ts"
+export {
+  AdmissionRefused,
+  AuditEvent,
+  ClientRegistered,
+  ConsentDenied,
+  ConsentGiven,
+  GrantRevoked,
+  KeysRotated,
+  ReplayDetected,
+  RevocationReason,
+  SignedIn,
+  SignedOut,
+  SignInRefused,
+  TokensIssued,
+  TokensRefreshed
+} from "./observe/AuditEvent.ts"
+export { type AuditSink } from "./observe/AuditLog.ts"
 /** Okta in front of the routes of an Effect application: one layer, a guard, the metadata. */
 export * as OktaAuth from "./OktaAuth.ts"
 export { Discovery } from "./provider/Discovery.ts"

@@ -156,6 +156,12 @@ export const documents = durations(
 /** Requests that were one too many. */
 export const rateLimited = counter("okta_rate_limited", ["endpoint", "by"], "Requests refused by a rate limit")
 
+/** What was noted for those who answer for the server. */
+export const auditEvents = counter("okta_audit_events", ["event"], "Audit events")
+
+/** What nobody took of it. */
+export const auditEventsLost = counter("okta_audit_events_lost", ["reason"], "Audit events that were not taken")
+
 /** Every metric, as documented. */
 export const metrics: ReadonlyArray<Pick<Family<string, unknown>, "name" | "type" | "labels">> = [
   verifications,
@@ -171,7 +177,9 @@ export const metrics: ReadonlyArray<Pick<Family<string, unknown>, "name" | "type
   tokenRequests,
   registrations,
   documents,
-  rateLimited
+  rateLimited,
+  auditEvents,
+  auditEventsLost
 ]
 
 /** Adds one to a counter. */

@@ -1,6 +1,8 @@
 import { Clock, Context, Duration, Effect, Exit, Layer, Metric, Result, Schema } from "effect"
 import { issuerKind } from "../config/IssuerUrl.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { KeysRotated } from "../observe/AuditEvent.ts"
+import { AuditLog, record } from "../observe/AuditLog.ts"
 import { traced } from "../observe/Span.ts"
 import * as Telemetry from "../observe/Telemetry.ts"
 import { Discovery, DiscoveryFailed } from "./Discovery.ts"
@@ -125,6 +127,22 @@ export class Jwks extends Context.Service<Jwks, {
 
       let current: FetchedKeys | undefined
       let refetchedAt = -Infinity
+      let kids: ReadonlySet<string> | undefined
+
+      const audit = yield* AuditLog
+
+      const noteRotation = Effect.fnUntraced(function*(keys: KeySet["keys"]) {
+        const before = kids
+        kids = new Set(keys.keys())
+        const added = [...kids.difference(before ?? kids)]
+        const removed = [...before?.difference(kids) ?? []]
+        if (added.length + removed.length === 0) return
+        const short = (kid: string) => kid.slice(0, 100)
+        yield* record(
+          audit,
+          (at) => new KeysRotated({ at, issuer, added: added.map(short), removed: removed.map(short) })
+        )
+      })
 
       const fetchFrom = Effect.fnUntraced(function*(uri: string) {
         const document = yield* http.getJson(uri, { maxBytes }).pipe(
@@ -134,6 +152,7 @@ export class Jwks extends Context.Service<Jwks, {
           Result.mapError(readKeySet(document.json), (problem) => unavailable(`${uri} ${problem}`))
         )
         if (set.skipped.length > 0) yield* Effect.logDebug(`Some keys of ${issuer} are not used`, set.skipped)
+        yield* noteRotation(set.keys)
         return {
           keys: sameObjects(set.keys, current?.keys),
           skipped: set.skipped,

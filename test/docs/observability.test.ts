@@ -13,6 +13,7 @@ import {
 } from "effect/http"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
+import { AuditEvent, RevocationReason } from "../../src/observe/AuditEvent.ts"
 import { spans } from "../../src/observe/Span.ts"
 import { metrics } from "../../src/observe/Telemetry.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
@@ -43,6 +44,23 @@ describe("the page of names", () => {
       table("Metrics").map(([name, type, labels]) => ({ name: names(name)[0], type, labels: names(labels) })),
       metrics.map(({ labels, name, type }) => ({ name, type, labels: [...labels] }))
     )
+  })
+})
+
+describe("the page of audit events", () => {
+  it("has the events of the code with their fields, and no others", () => {
+    assert.sameDeepMembers(
+      table("Audit events").map(([name, , fields]) => ({ name: names(name)[0], fields: names(fields).toSorted() })),
+      AuditEvent.members.map(({ fields }) => ({
+        name: fields._tag.schema.literal,
+        fields: Object.keys(fields).filter((name) => !["_tag", "at", "address"].includes(name)).toSorted()
+      }))
+    )
+  })
+
+  it("has every reason why grants end", () => {
+    const [line = ""] = page.match(/^- `why`[^]*?\.\n/m) ?? []
+    assert.sameMembers([...line.matchAll(/`([a-z-]+)`/g)].map(([, why]) => why), ["why", ...RevocationReason.literals])
   })
 })
 

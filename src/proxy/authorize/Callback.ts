@@ -2,10 +2,12 @@ import { Duration, Effect, Exit, type Layer, Option, Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { AdmissionRefused, SignedIn, SignInRefused } from "../../observe/AuditEvent.ts"
 import { noteError } from "../../observe/Span.ts"
 import { count, signIns } from "../../observe/Telemetry.ts"
 import { Store } from "../../store/Store.ts"
 import { Admission } from "../Admission.ts"
+import * as Audit from "../Audit.ts"
 import { Grants } from "../grant/Grant.ts"
 import { AuthorizationRefused, fromFailure } from "../OAuthError.ts"
 import { OktaClient, OktaRefused, type OktaSession } from "../OktaClient.ts"
@@ -83,6 +85,7 @@ export const routes: Layer.Layer<
     const sessions = BrowserSession.make({ store, sealed })
     const browsers = BrowserBinding.make(settings, sealed)
     const admit = yield* Admission
+    const audit = yield* Audit.make
 
     /** The person as tokens will speak of them. */
     const asKnown = ({ user }: OktaSession, { clientId, scopes }: ApprovedRequest) => ({ ...user, clientId, scopes })
@@ -110,14 +113,24 @@ export const routes: Layer.Layer<
       const code = Redacted.make(yield* codeIn(parameters))
       return yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
         const session = yield* okta.exchange({ code, codeVerifier: Redacted.make(codeVerifier), nonce })
+        const concerned = {
+          clientId: Audit.clientHandle(request.clientId),
+          subject: session.user.subject,
+          scopes: request.scopes
+        }
         const created = Effect.andThen(checkAge(session, flow), admit(asKnown(session, request))).pipe(
+          Effect.tapErrorTag("NotAdmitted", ({ reason }) =>
+            audit((origin) => new AdmissionRefused({ ...origin, ...concerned, reason }))),
           Effect.andThen(grants.create(session, request)),
-          Effect.tap(({ grantId }) => sessions.add(browser, grantId))
+          Effect.tap(({ grantId }) =>
+            sessions.add(browser, grantId)
+          )
         )
         const outcome = yield* Effect.onError(restore(created), () => forget(session))
         yield* Effect.addFinalizer((exit) =>
-          Exit.isFailure(exit) ? Effect.ignore(grants.end(outcome.grantId)) : Effect.void
+          Exit.isFailure(exit) ? Effect.ignore(grants.end(outcome.grantId, "abandoned")) : Effect.void
         )
+        yield* audit((origin) => new SignedIn({ ...origin, ...concerned, grant: Audit.grantHandle(outcome.grantId) }))
         return outcome
       }))
     })
@@ -134,8 +147,17 @@ export const routes: Layer.Layer<
       }
     })
 
-    const refused = (why: { readonly _tag: string }) =>
-      Effect.andThen(noteError(why), count(signIns.of({ outcome: why._tag })))
+    const refused = (why: { readonly _tag: string }, clientId?: string) =>
+      noteError(why).pipe(
+        Effect.andThen(count(signIns.of({ outcome: why._tag }))),
+        Effect.andThen(audit((origin) =>
+          new SignInRefused({
+            ...origin,
+            ...(clientId === undefined ? undefined : { clientId: Audit.clientHandle(clientId) }),
+            reason: why._tag
+          })
+        ))
+      )
 
     const comeBack = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const parameters = Parameters.fromQuery(request)
@@ -149,18 +171,18 @@ export const routes: Layer.Layer<
       }
       if (!(yield* browsers.isMarked(request, flow.browser))) {
         yield* Effect.logWarning("A sign-in came back in another browser than the one that began it, and was refused")
-        yield* refused({ _tag: "OtherBrowser" })
+        yield* refused({ _tag: "OtherBrowser" }, flow.request.clientId)
         return notThisBrowser
       }
       const issuer = parameters.first("iss")
       if (issuer !== undefined && issuer !== settings.issuer) {
         yield* Effect.logWarning("A sign-in came back from another issuer than Okta, and was refused")
-        yield* refused({ _tag: "OtherIssuer" })
+        yield* refused({ _tag: "OtherIssuer" }, flow.request.clientId)
         return wrongIssuer
       }
       return yield* redeem(flow, parameters).pipe(
         Effect.tap(() => count(signIns.of({ outcome: "success" }))),
-        Effect.tapError(refused),
+        Effect.tapError((failure) => refused(failure, flow.request.clientId)),
         Effect.map((outcome) => answer(flow.request, settings, request.method, outcome)),
         Effect.catch((failure) => {
           const outcome = failure._tag === "NotAdmitted" ? notAdmitted : fromFailure(failure)

@@ -2,8 +2,10 @@ import { Effect, type Layer, Option, Schema } from "effect"
 import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { ConsentDenied, ConsentGiven } from "../../observe/AuditEvent.ts"
 import { noteError } from "../../observe/Span.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
+import * as Audit from "../Audit.ts"
 import { hasRedirectUri } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
@@ -13,6 +15,7 @@ import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { RateLimits, type TooManyRequests } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
+import type { ApprovedRequest } from "./AuthorizationRequest.ts"
 import { answer } from "./AuthorizationResponse.ts"
 import { PendingRequest } from "./Authorize.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
@@ -42,6 +45,13 @@ const notThisBrowser = Page.problem({
 
 const denied = new AuthorizationRefused({ code: "access_denied", description: "The person did not allow it." })
 
+/** What events tell of a request. */
+const asked = ({ clientId, redirectUri, scopes }: ApprovedRequest) => ({
+  clientId: Audit.clientHandle(clientId),
+  scopes,
+  redirectHost: Audit.hostOf(redirectUri)
+})
+
 /** A form of another site's; a browser says so, and a person who typed the address sends no form (Fetch Metadata). */
 export const isForeign = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   !["same-origin", "none", undefined].includes(headers["sec-fetch-site"])
@@ -57,6 +67,7 @@ export const routes: Layer.Layer<
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
+    const audit = yield* Audit.make
     const sealed = yield* Sealed
     const registry = yield* ClientRegistry
     const okta = yield* OktaClient
@@ -89,8 +100,10 @@ export const routes: Layer.Layer<
         switch (form.get("decision")) {
           case "allow":
             yield* consents.remember(request, browser)
+            yield* audit((origin) => new ConsentGiven({ ...origin, ...asked(request) }))
             return yield* signIn(request, browser, "POST")
           case "deny":
+            yield* audit((origin) => new ConsentDenied({ ...origin, ...asked(request) }))
             return answer(request, settings, "POST", denied)
           default:
             return yield* new FormRequest.MalformedRequest({ reason: "its decision is neither allow nor deny" })

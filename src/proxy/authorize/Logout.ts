@@ -2,7 +2,10 @@ import { Clock, Duration, Effect, type Layer, Option, type Redacted, Schema } fr
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { SignedOut } from "../../observe/AuditEvent.ts"
+import { noteError } from "../../observe/Span.ts"
 import { Store } from "../../store/Store.ts"
+import * as Audit from "../Audit.ts"
 import { type Client, hasLogoutUri } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
 import { Grants } from "../grant/Grant.ts"
@@ -120,6 +123,7 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { serverUrl } = settings
+    const audit = yield* Audit.make
     const sealed = yield* Sealed
     const registry = yield* ClientRegistry
     const okta = yield* OktaClient
@@ -184,6 +188,7 @@ export const routes: Layer.Layer<
 
     const leave = Effect.fnUntraced(function*({ back, browser }: typeof Pending.Type) {
       let idTokenHint: Redacted.Redacted<string> | undefined
+      const ended = new Set<string>()
       yield* sessions.end(browser, (grantId) =>
         idTokenOf(grantId).pipe(
           Effect.tap((idToken) =>
@@ -191,8 +196,10 @@ export const routes: Layer.Layer<
               idTokenHint = Option.getOrElse(idToken, () => idTokenHint)
             })
           ),
-          Effect.andThen(grants.end(grantId))
+          Effect.andThen(grants.end(grantId, "signed-out")),
+          Effect.tap((existed) => Effect.sync(() => existed && ended.add(Audit.grantHandle(grantId))))
         ))
+      yield* audit((origin) => new SignedOut({ ...origin, grants: [...ended] }))
       if (idTokenHint === undefined) return onward(back)
       const url = okta.endSessionUrl({
         idTokenHint,
@@ -216,6 +223,7 @@ export const routes: Layer.Layer<
       answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Trouble.Trouble>
     ) =>
       Effect.andThen(limits.request("logout", request), answer).pipe(
+        Effect.tapError(noteError),
         Effect.catch((trouble) =>
           Effect.flatMap(
             request.method === "POST" ? Trouble.form(request) : Effect.succeed(Trouble.link()),

@@ -1,6 +1,8 @@
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose"
+import { ReplayDetected } from "../../observe/AuditEvent.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
+import { type Audit, clientHandle } from "../Audit.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import type { Keeping } from "../SealedRecords.ts"
 import type { Client } from "./Client.ts"
@@ -28,7 +30,7 @@ const longest = 8192
  */
 export const verifier = (
   { clockTolerance, serverUrl }: ProxySettings,
-  { sealed, store }: Keeping
+  { audit, sealed, store }: Keeping & { readonly audit: Audit }
 ) => {
   const audiences = [serverUrl, `${serverUrl}/oauth/token`, `${serverUrl}/oauth/revoke`]
   const tolerance = Duration.toSeconds(clockTolerance)
@@ -69,7 +71,11 @@ export const verifier = (
       return `its assertion has no jti, or is good for more than ${longestLifetime} seconds`
     }
     const ttl = Duration.seconds(Math.max(1, exp + tolerance - now))
-    return (yield* isFirst(clientId, jti, ttl)) ? undefined : "its assertion has been used before"
+    if (yield* isFirst(clientId, jti, ttl)) return undefined
+    yield* audit((origin) =>
+      new ReplayDetected({ ...origin, what: "client assertion", clientId: clientHandle(clientId) })
+    )
+    return "its assertion has been used before"
   })
 }
 

@@ -4,6 +4,7 @@ import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { isRepeated } from "../../resource/HeaderLines.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
+import * as Audit from "../Audit.ts"
 import { type Form, MalformedRequest } from "../FormRequest.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
@@ -57,7 +58,11 @@ export class ClientAuthentication extends Context.Service<ClientAuthentication, 
     Effect.gen(function*() {
       const settings = yield* proxySettings
       const registry = yield* ClientRegistry
-      const verifyAssertion = ClientAssertion.verifier(settings, { store: yield* Store, sealed: yield* Sealed })
+      const verifyAssertion = ClientAssertion.verifier(settings, {
+        audit: yield* Audit.make,
+        store: yield* Store,
+        sealed: yield* Sealed
+      })
 
       return ClientAuthentication.of({
         authenticate: Effect.fnUntraced(function*({ headers, source }, form) {

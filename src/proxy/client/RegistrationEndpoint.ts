@@ -1,12 +1,15 @@
 import { ByteSize, Effect, type Layer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
+import { escaped } from "../../config/EscapedText.ts"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { ClientRegistered } from "../../observe/AuditEvent.ts"
 import { noteError } from "../../observe/Span.ts"
 import { count, outcomeOf, registrations } from "../../observe/Telemetry.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
 import { Store } from "../../store/Store.ts"
 import * as StrictJson from "../../token/StrictJson.ts"
+import * as Audit from "../Audit.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
@@ -39,6 +42,7 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { register } = yield* Registration
+    const audit = yield* Audit.make
     const limits = yield* RateLimits
     const store = yield* Store
     for (const path of pathsOf(settings, "/oauth/register")) {
@@ -51,6 +55,16 @@ export const routes: Layer.Layer<
             Effect.flatMap((body) => register(StrictJson.parse(Buffer.from(body)))),
             Effect.onExit((exit) => count(registrations.of({ outcome: outcomeOf(exit) }))),
             Effect.tapError(noteError),
+            Effect.tap(({ client_id, client_name, redirect_uris }) =>
+              audit((origin) =>
+                new ClientRegistered({
+                  ...origin,
+                  clientId: Audit.clientHandle(client_id),
+                  ...(client_name === undefined ? undefined : { name: escaped(client_name.slice(0, 100)) }),
+                  redirectHosts: [...new Set(redirect_uris.map(Audit.hostOf))].slice(0, 10)
+                })
+              )
+            ),
             Effect.map((registered) => HttpServerResponse.jsonUnsafe(registered, { status: 201, headers })),
             Effect.catchTags({
               HttpServerError: () =>

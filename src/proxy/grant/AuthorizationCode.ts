@@ -1,5 +1,6 @@
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import type { RevocationReason } from "../../observe/AuditEvent.ts"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import { isNamed } from "../ResourceIndicator.ts"
 import type { Sealed } from "../Sealed.ts"
@@ -59,7 +60,7 @@ export interface AuthorizationCodes {
     readonly clientId: string
     readonly redemption: Redemption
     readonly prepare: (grantId: string) => Effect.Effect<Option.Option<A>, StoreUnavailable>
-    readonly onEnded: (grantId: string) => Effect.Effect<unknown, StoreUnavailable>
+    readonly onEnded: (grantId: string, why: RevocationReason) => Effect.Effect<unknown, StoreUnavailable>
   }) => Effect.Effect<
     { readonly code: AuthorizationCode; readonly prepared: A },
     InvalidGrant | InvalidTarget | StoreUnavailable
@@ -112,9 +113,12 @@ export const make = (keeping: {
     return Option.none()
   })
 
-  const replayed = (grantId: string, onEnded: (grantId: string) => Effect.Effect<unknown, StoreUnavailable>) =>
+  const replayed = (
+    grantId: string,
+    onEnded: (grantId: string, why: RevocationReason) => Effect.Effect<unknown, StoreUnavailable>
+  ) =>
     Effect.logWarning("An authorization code was presented again, so its grant has ended").pipe(
-      Effect.andThen(onEnded(grantId)),
+      Effect.andThen(onEnded(grantId, "code-replayed")),
       Effect.andThen(Effect.fail(new InvalidGrant({ reason: "the code has been used before" })))
     )
 
@@ -149,7 +153,7 @@ export const make = (keeping: {
       // asked about the grant, which whoever comes second ends at once.
       const grant = wrong === undefined ? yield* prepare(record.grantId) : Option.none()
       if (!(yield* use(key, record))) return yield* replayed(record.grantId, onEnded)
-      if (wrong !== undefined) yield* onEnded(record.grantId)
+      if (wrong !== undefined) yield* onEnded(record.grantId, "code-misused")
       return Option.isSome(grant)
         ? { code: record, prepared: grant.value }
         : yield* new InvalidGrant({ reason: wrong ?? "the grant has ended" })

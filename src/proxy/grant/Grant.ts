@@ -2,8 +2,10 @@ import { Clock, Context, Duration, Effect, Layer, Option, type Redacted } from "
 import { randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { type RevocationReason, TokensIssued, TokensRefreshed } from "../../observe/AuditEvent.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { Admission } from "../Admission.ts"
+import * as Audit from "../Audit.ts"
 import type { ApprovedRequest } from "../authorize/AuthorizationRequest.ts"
 import { type Client, mayRefresh } from "../client/Client.ts"
 import { OktaClient, type OktaSession, type OktaUnavailable } from "../OktaClient.ts"
@@ -59,7 +61,7 @@ export class Grants extends Context.Service<Grants, {
     id: string
   ) => Effect.Effect<Option.Option<OktaTokens.OktaTokens>, StoreUnavailable | OktaUnavailable>
   /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
-  readonly end: (id: string) => Effect.Effect<boolean, StoreUnavailable>
+  readonly end: (id: string, why: RevocationReason) => Effect.Effect<boolean, StoreUnavailable>
 }>()("effect-okta/proxy/grant/Grants") {
   static readonly layer: Layer.Layer<
     Grants,
@@ -73,9 +75,10 @@ export class Grants extends Context.Service<Grants, {
       const sealed = yield* Sealed
       const okta = yield* OktaClient
       const issuer = yield* TokenIssuer
+      const audit = yield* Audit.make
       const records = grantRecords({ sealed, store }, settings)
       const codes = AuthorizationCode.make({ sealed, store })
-      const check = yield* OktaCheck.make({ admit: yield* Admission, records, sealed, okta, store })
+      const check = yield* OktaCheck.make({ admit: yield* Admission, audit, records, sealed, okta, store })
       const { end, renew } = check
       const rotate = RefreshToken.rotation({ records, sealed }, check)
       const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
@@ -128,7 +131,9 @@ export class Grants extends Context.Service<Grants, {
       const redeem = Effect.fnUntraced(function*(client: Client, redemption: AuthorizationCode.Redemption) {
         const { clientId } = client
         const { code, prepared } = yield* codes.redeem({ clientId, redemption, prepare: begin, onEnded: end })
-        return yield* issue(client, code.grantId, prepared, prepared.scopes)
+        const tokens = yield* issue(client, code.grantId, prepared, prepared.scopes)
+        yield* audit((origin) => new TokensIssued({ ...origin, ...told(code.grantId, prepared, tokens) }))
+        return tokens
       })
 
       return Grants.of({
@@ -156,7 +161,9 @@ export class Grants extends Context.Service<Grants, {
           const scopes = refreshment.scopes === undefined || refreshment.scopes.length === 0
             ? grant.scopes
             : grant.scopes.filter((scope) => refreshment.scopes?.includes(scope))
-          return yield* issue(client, grantId, grant, scopes)
+          const tokens = yield* issue(client, grantId, grant, scopes)
+          yield* audit((origin) => new TokensRefreshed({ ...origin, ...told(grantId, grant, tokens) }))
+          return tokens
         }),
         get: (id) => Effect.map(records.find(id), Option.map(({ value }) => value)),
         oktaTokens: Effect.fnUntraced(function*(id) {
@@ -168,6 +175,13 @@ export class Grants extends Context.Service<Grants, {
     })
   )
 }
+
+/** What events tell of tokens. */
+const told = (grantId: string, grant: Grant, { scopes }: Tokens) => ({
+  ...OktaCheck.named(grantId, grant),
+  scopes,
+  resource: grant.resource
+})
 
 /** How long a grant is kept whose code is not redeemed: a little longer than the code. */
 const untilRedeemed = Duration.minutes(5)

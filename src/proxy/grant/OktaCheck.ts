@@ -1,7 +1,9 @@
 import { Clock, Deferred, Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import { AdmissionRefused, GrantRevoked, ReplayDetected, type RevocationReason } from "../../observe/AuditEvent.ts"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import type { User } from "../../token/Principal.ts"
 import type { Admit } from "../Admission.ts"
+import { type Audit, clientHandle, grantHandle } from "../Audit.ts"
 import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
 import type { Sealed } from "../Sealed.ts"
 import type { Found } from "../SealedRecords.ts"
@@ -11,6 +13,7 @@ import * as OktaTokens from "./OktaTokens.ts"
 /** What the check works with. */
 export interface Parts {
   readonly admit: Admit
+  readonly audit: Audit
   readonly records: GrantRecords
   readonly sealed: Sealed["Service"]
   readonly okta: OktaClient["Service"]
@@ -25,7 +28,7 @@ export interface OktaCheck {
   /** The grant, renewed by Okta if its word is too old; none when it has ended, which is known here from then on. */
   readonly renew: (id: string) => Effect.Effect<Renewed, StoreUnavailable | OktaUnavailable>
   /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
-  readonly end: (id: string) => Effect.Effect<boolean, StoreUnavailable>
+  readonly end: (id: string, why: RevocationReason) => Effect.Effect<boolean, StoreUnavailable>
 }
 
 /** What Okta answers when the person may not enter any more, or only by signing in again. */
@@ -37,6 +40,19 @@ const refusals = new Set([
   "consent_required",
   "insufficient_authentication_context"
 ])
+
+/** What has come a second time, when that is why a grant ends. */
+const replays: { readonly [why in RevocationReason]?: ReplayDetected["what"] } = {
+  "code-replayed": "authorization code",
+  "refresh-token-replayed": "refresh token"
+}
+
+/** A grant as events name it. */
+export const named = (id: string, { clientId, user }: Grant) => ({
+  grant: grantHandle(id),
+  clientId: clientHandle(clientId),
+  subject: user.subject
+})
 
 /** For how long no other server asks about a grant, whatever happens to the one that does. */
 const turnLength = Duration.seconds(15)
@@ -69,7 +85,7 @@ const unclear = (reason: string) =>
  * and kept.
  */
 export const make = Effect.fnUntraced(function*(
-  { admit, okta, records, sealed, store }: Parts
+  { admit, audit, okta, records, sealed, store }: Parts
 ): Effect.fn.Return<OktaCheck, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const underway = new Map<string, Deferred.Deferred<Renewed, StoreUnavailable | OktaUnavailable>>()
@@ -81,10 +97,13 @@ export const make = Effect.fnUntraced(function*(
       (error) => Effect.logWarning(`A grant has ended here, but could not be revoked at Okta: ${error.message}`)
     )
 
-  const end = (id: string) =>
+  const end = (id: string, why: RevocationReason) =>
     Effect.uninterruptible(Effect.gen(function*() {
+      const what = replays[why]
+      if (what !== undefined) yield* audit((origin) => new ReplayDetected({ ...origin, what, grant: grantHandle(id) }))
       const grant = yield* records.take(id)
       if (Option.isNone(grant)) return false
+      yield* audit((origin) => new GrantRevoked({ ...origin, ...named(id, grant.value), why }))
       const { accessToken, refreshToken } = grant.value.okta
       const token = yield* OktaTokens.openToken(sealed, refreshToken ?? accessToken)
       if (Option.isSome(token)) yield* revokeAtOkta(token.value)
@@ -120,7 +139,10 @@ export const make = Effect.fnUntraced(function*(
       onFailure: (error) =>
         error._tag === "NotAdmitted"
           ? Effect.logInfo(`A grant has ended. ${error.message}`).pipe(
-            Effect.andThen(end(id)),
+            Effect.andThen(
+              audit((origin) => new AdmissionRefused({ ...origin, ...named(id, found.value), reason: error.reason }))
+            ),
+            Effect.andThen(end(id, "not-admitted")),
             Effect.andThen(revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)),
             Effect.as(Option.none<Found<Grant>>())
           )
@@ -141,7 +163,7 @@ export const make = Effect.fnUntraced(function*(
     const { okta: { refreshToken }, user } = found.value
     const token = refreshToken === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, refreshToken)
     if (Option.isNone(token)) {
-      yield* end(id)
+      yield* end(id, "not-renewable")
       return Option.none()
     }
     return yield* okta.refresh(token.value).pipe(
@@ -151,7 +173,7 @@ export const make = Effect.fnUntraced(function*(
         }
         return Effect.logError("Okta renewed a grant for another person than the one who gave it, so it has ended")
           .pipe(
-            Effect.andThen(end(id)),
+            Effect.andThen(end(id, "other-person")),
             Effect.as(Option.none<Found<Grant>>())
           )
       }),
@@ -159,7 +181,7 @@ export const make = Effect.fnUntraced(function*(
         OktaRefused: Effect.fnUntraced(function*({ error }) {
           if (!refusals.has(error)) return yield* unclear(`Okta refused to renew a grant with ${error}`)
           yield* Effect.logInfo(`A grant has ended, because Okta answered ${error}`)
-          yield* end(id)
+          yield* end(id, "okta-refused")
           return Option.none<Found<Grant>>()
         }),
         OktaTokenRefused: ({ message }) =>

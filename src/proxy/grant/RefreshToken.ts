@@ -111,7 +111,7 @@ export const rotation = (
       if (found === "unknown") return yield* refused("the refresh token is newer than the grant")
       if (found === "replayed") {
         yield* Effect.logWarning("A refresh token was presented whose successor had been used, so its grant has ended")
-        yield* end(grantId)
+        yield* end(grantId, "refresh-token-replayed")
         return yield* refused("the refresh token has been used before")
       }
       yield* checkAsked(grant, refreshment)

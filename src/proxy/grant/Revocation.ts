@@ -29,7 +29,7 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
       if (Option.isSome(own)) {
         const { grantId } = own.value
         const grant = yield* grants.get(grantId)
-        if (Option.isSome(grant) && grant.value.clientId === client.clientId) yield* grants.end(grantId)
+        if (Option.isSome(grant) && grant.value.clientId === client.clientId) yield* grants.end(grantId, "revoked")
       }
       return HttpServerResponse.empty({ status: 200, headers: TokenAnswer.headers })
     },

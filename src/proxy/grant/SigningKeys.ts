@@ -2,8 +2,10 @@ import { Array, Context, Effect, Layer, Redacted, Schema } from "effect"
 import { generateKeyPairSync } from "node:crypto"
 import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { KeysRotated } from "../../observe/AuditEvent.ts"
 import type { VerificationKey } from "../../provider/JsonWebKey.ts"
 import { Jwks, UnknownKey } from "../../provider/Jwks.ts"
+import * as Audit from "../Audit.ts"
 import { allowEphemeral, proxySettings } from "../ProxySettings.ts"
 import { type PublishedKey, read, type SigningKey } from "./SigningKey.ts"
 
@@ -45,6 +47,7 @@ export class SigningKeys extends Context.Service<SigningKeys, {
       const settings = yield* proxySettings
       if (settings.signingKeys === undefined) yield* allowEphemeral(settings, missing)
       let ring = yield* readRing(settings.signingKeys ?? madeUp())
+      const audit = yield* Audit.make
       const find = (kid: string) => ring.find((key) => key.kid === kid)
 
       return SigningKeys.of({
@@ -53,12 +56,18 @@ export class SigningKeys extends Context.Service<SigningKeys, {
         peek: (kid) => find(kid)?.verification,
         kids: () => ring.map((key) => key.kid),
         reload: (signingKeys) =>
-          Effect.map(readRing(signingKeys), (next) => {
+          Effect.flatMap(readRing(signingKeys), (next) => {
+            const before = new Set(ring.map(({ kid }) => kid))
+            const after = new Set(next.map(({ kid }) => kid))
             // A key that stays is the same object, by which remembered verdicts know that theirs is still held.
             ring = Array.map(next, (key) => {
               const old = find(key.kid)
               return old !== undefined && isSame(old, key) ? old : key
             })
+            const [added, removed] = [[...after.difference(before)], [...before.difference(after)]]
+            return added.length + removed.length === 0 ?
+              Effect.void :
+              audit((origin) => new KeysRotated({ ...origin, issuer: settings.serverUrl, added, removed }))
           })
       })
     })

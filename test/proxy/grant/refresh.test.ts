@@ -127,8 +127,8 @@ describe("Okta's tokens of a grant", () => {
       okta.answer = "away"
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* Effect.flip(current(one)))._tag, "OktaUnavailable")
-      assert.isTrue(yield* one.grants.end(id))
-      assert.isFalse(yield* one.grants.end(id))
+      assert.isTrue(yield* one.grants.end(id, "revoked"))
+      assert.isFalse(yield* one.grants.end(id, "revoked"))
       assert.deepStrictEqual(yield* current(one), Option.none())
       assert.isString(refreshToken)
     }))
