@@ -111,7 +111,7 @@ export class OktaHttp extends Context.Service<OktaHttp, {
         deadline = requestDeadline
       ) => {
         const { url } = request
-        return client.execute(request).pipe(
+        return client.execute(HttpClientRequest.setHeader(request, "accept-encoding", "identity")).pipe(
           Effect.mapError((error) => broken(`${url} could not be reached`, error)),
           Effect.flatMap(read),
           Effect.scoped,

@@ -23,6 +23,7 @@ describe("A document", () => {
       yield* get.pipe(Effect.withSpan("the app's own"), Effect.provideService(Tracer.DisablePropagation, false))
       const [headers] = okta.headers
       assert.strictEqual(headers?.accept, "application/json")
+      assert.strictEqual(headers?.["accept-encoding"], "identity")
       for (const name of ["traceparent", "b3", "cookie", "authorization"]) assert.notProperty(headers, name)
     }))
 

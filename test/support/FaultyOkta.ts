@@ -91,7 +91,8 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
   Scope.Scope
 > {
   const clock = yield* Clock.Clock
-  const server = options.tls === undefined ? createServer() : createTlsServer(options.tls)
+  const secure = options.tls === undefined ? undefined : createTlsServer(options.tls)
+  const server = secure ?? createServer()
   const listen = (port: number) =>
     Effect.callback<void>((resume) => {
       server.listen(port, "127.0.0.1", () => resume(Effect.void))
@@ -242,6 +243,10 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
     release: (as) => waiting.forEach((kind, response) => answer(response, as ?? document(kind))),
     leave,
     comeBack: listen(port),
+    recertify: (tls) => {
+      secure?.setSecureContext(tls)
+      server.closeAllConnections()
+    },
     generate,
     rotate: () => {
       okta.key = generate()
@@ -328,6 +333,8 @@ export interface FaultyOkta {
   /** Nobody listens on the port any more. */
   readonly leave: Effect.Effect<void>
   readonly comeBack: Effect.Effect<void>
+  /** Serves https with another certificate from now on. */
+  readonly recertify: (tls: { readonly key: string; readonly cert: string }) => void
   /** A key that is not published. */
   readonly generate: () => LabKey
   /** Publishes a new key and signs with it. */

@@ -11,6 +11,8 @@ import { type Handler, listen, type Outage } from "./StandInDoor.ts"
 export interface Options extends StandIn.StandInOptions {
   /** Default: a free one. */
   readonly port?: number
+  /** Something in front of it: given its own origin, the one that it is known by. */
+  readonly through?: (origin: string) => string
 }
 
 export interface SignIn {
@@ -118,7 +120,7 @@ const makeMemory = (): Memory => {
 const make = Effect.fnUntraced(
   function*(options: Options): Effect.fn.Return<OktaStandIn["Service"], never, Scope.Scope> {
     const door = yield* listen(options.port ?? 0)
-    const { origin } = door
+    const origin = options.through?.(door.origin) ?? door.origin
     const standIn = yield* StandIn.make(origin, makeMemory(), options)
     const { audience, clients, issuer, keys: ring, paths, people, scopes, tokens } = standIn
     const clock = yield* Clock.Clock

@@ -1,7 +1,14 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
-import { FetchHttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import {
+  FetchHttpClient,
+  type HttpClient,
+  HttpRouter,
+  HttpServer,
+  HttpServerRequest,
+  HttpServerResponse
+} from "effect/http"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { createServer } from "node:http"
@@ -40,6 +47,8 @@ export interface SceneOptions {
   readonly secondSecret?: string
   /** What else the servers run with. */
   readonly environment?: Layer.Layer<never>
+  /** How Okta is reached, by `fetch` unless told otherwise; only by that are its answers kept. */
+  readonly httpClient?: Layer.Layer<HttpClient.HttpClient>
 }
 
 /** A server that an app would be: everything that proxy mode mounts, and `/mcp` behind the guard. */
@@ -152,7 +161,8 @@ export const make = (options: SceneOptions = {}) =>
       })
       return new Response(response.body.pipeThrough(kept), response)
     }
-    const client = Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.Fetch, fetchAndKeep))
+    const client = options.httpClient ??
+      Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.Fetch, fetchAndKeep))
 
     const file = yield* newFile
     const memory = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), Store)

@@ -130,6 +130,32 @@ describe("Faults: Answers that are none", () => {
       }))
   }
 
+  for (const certificate of ["expired", "wrong-host", "self-signed"]) {
+    it.effect(`F13: a certificate that is ${certificate} from now on: the keys held go on, and no others come in`, () =>
+      Effect.gen(function*() {
+        yield* trustTestAuthority
+        const okta = yield* make({ tls: tls("good") })
+        const server = yield* serve(okta)
+        const known = Redacted.value(okta.token())
+        assert.strictEqual((yield* server.ask({ token: known })).status, 200)
+        okta.recertify(tls(certificate))
+        const { log } = okta
+        const asked = log.length
+        okta.rotate()
+        const fresh = Redacted.value(okta.token())
+        // Fresh, then due to be fetched anew.
+        for (let round = 0; round < 2; round++) {
+          assert.strictEqual((yield* server.ask({ token: known })).status, 200)
+          assertRefused((yield* okta.timed(server.ask({ token: fresh }))).value, "temporarily_unavailable")
+          yield* okta.pass("6 minutes", "10 seconds")
+        }
+        assert.strictEqual(log.length, asked)
+        okta.recertify(tls("good"))
+        yield* okta.pass("31 seconds")
+        assert.strictEqual((yield* server.ask({ token: fresh })).status, 200)
+      }))
+  }
+
   it.effect("F13: a certificate in order: no failure", () =>
     Effect.gen(function*() {
       yield* trustTestAuthority
