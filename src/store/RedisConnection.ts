@@ -21,13 +21,15 @@ const longestQueue = 10_000
 /** What it was asked to do may have been done, or may yet be. */
 const silent = new Silence()
 
+/** In five parts, so that a time in which this process stood still is not taken for silence of Redis. */
+const tooLate = Effect.sleep(deadline / 5).pipe(
+  Effect.repeat({ times: 4 }),
+  Effect.andThen(Effect.fail(new Redis.RedisError({ cause: silent })))
+)
+
 /** A Redis of which each command fails after 500 milliseconds at the latest. */
 export const timely = (redis: Redis.Redis["Service"]): Redis.Redis["Service"] => {
-  const within = <A>(command: Effect.Effect<A, Redis.RedisError>) =>
-    Effect.timeoutOrElse(command, {
-      duration: deadline,
-      orElse: () => Effect.fail(new Redis.RedisError({ cause: silent }))
-    })
+  const within = <A>(command: Effect.Effect<A, Redis.RedisError>) => Effect.raceFirst(command, tooLate)
   return {
     ...redis,
     send: (command, ...args) => within(redis.send(command, ...args)),
@@ -133,7 +135,8 @@ const connect = Effect.fnUntraced(function*(
       pingInterval: patience / 2,
       disableOfflineQueue: true,
       commandsQueueMaxLength: longestQueue,
-      commandOptions: { timeout: deadline }
+      // Each command has its end already; the client's own would be found out late, and cost as much as the command.
+      commandOptions: { timeout: 0 }
     }),
     scope
   ).pipe(

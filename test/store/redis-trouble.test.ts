@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Option, Redacted, Schedule } from "effect"
+import { Duration, Effect, Fiber, Layer, Logger, Option, Redacted, Schedule } from "effect"
 import { RateLimiter, Redis as RedisService } from "effect/persistence"
 import { readFileSync } from "node:fs"
 import { getCACertificates, setDefaultCACertificates } from "node:tls"
@@ -94,6 +94,20 @@ describe.skipIf(Redis.isMissing)("Trouble with Redis", () => {
       relay.strand()
       assert.include(yield* failureOf(store.get("k")), "did not answer")
       assert.deepStrictEqual(yield* back(store), Option.some("v"))
+    }))
+
+  it.live("F24 a stall of this process is no silence of Redis", () =>
+    Effect.gen(function*() {
+      const redis = yield* Redis.make()
+      const store = yield* open(redis.url)
+      yield* store.put("k", "v", hour)
+      for (const moment of [0, 1, 2, 3]) {
+        const answer = yield* Effect.forkChild(store.get("k"))
+        for (let turn = 0; turn < moment; turn++) yield* Effect.yieldNow
+        const end = performance.now() + 700
+        while (performance.now() < end);
+        assert.deepStrictEqual(yield* Fiber.join(answer), Option.some("v"))
+      }
     }))
 
   it.live("F18 a primary that has become a replica is left for the one that its address leads to", () =>
