@@ -11,7 +11,7 @@ import type { Signature } from "../token/Signature.ts"
 import * as ClientCredentials from "./ClientCredentials.ts"
 import * as IdToken from "./IdToken.ts"
 import * as OktaAudience from "./OktaAudience.ts"
-import { proxySettings } from "./ProxySettings.ts"
+import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
 
 export { OktaTokenRefused } from "./IdToken.ts"
 
@@ -83,6 +83,14 @@ export interface SignOut {
   readonly state?: string | undefined
 }
 
+/** Where Okta sends people back to. */
+export const redirectUriOf = ({ serverUrl }: Pick<ProxySettings, "serverUrl">): string => `${serverUrl}/oauth/callback`
+
+/** The scopes that are asked of Okta. */
+export const scopesOf = ({ scopes }: Pick<ProxySettings, "scopes">): ReadonlyArray<string> => [
+  ...new Set(["openid", ...scopes])
+]
+
 const maxBytes = 64 * 1024
 
 const TokenAnswer = Schema.Struct({
@@ -137,14 +145,15 @@ export class OktaClient extends Context.Service<OktaClient, {
   > = Layer.effect(
     OktaClient,
     Effect.gen(function*() {
-      const { clientId, scopes, serverUrl } = yield* proxySettings
+      const settings = yield* proxySettings
+      const { clientId } = settings
       const http = yield* OktaHttp
       const discovery = yield* Discovery
       const credentials = yield* ClientCredentials.make
       const verify = yield* IdToken.verifier
       const checkAudience = yield* OktaAudience.make
-      const redirectUri = `${serverUrl}/oauth/callback`
-      const scope = [...new Set(["openid", ...scopes])].join(" ")
+      const redirectUri = redirectUriOf(settings)
+      const scope = scopesOf(settings).join(" ")
       const clock = yield* Clock.Clock
       const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       /** Until when an endpoint does not want to be asked. */

@@ -1,10 +1,8 @@
 import { Effect, Layer, type Scope } from "effect"
-import { readFileSync } from "node:fs"
 import type { RequestListener } from "node:http"
 import { createServer } from "node:https"
 import { DocumentNetwork } from "../../src/proxy/client/DocumentFetch.ts"
-
-const pem = (name: string) => readFileSync(new URL(`certificates/${name}.pem`, import.meta.url), "utf8")
+import { pem } from "./Certificates.ts"
 
 /** The host for which the certificate is. */
 export const host = "other.example"

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
-import { readFileSync } from "node:fs"
-import { getCACertificates, setDefaultCACertificates } from "node:tls"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { tls, trustTestAuthority } from "../support/Certificates.ts"
 import { recorder, serve, verdict } from "../support/FaultScene.ts"
 import { type Answer, type Fault, make } from "../support/FaultyOkta.ts"
 import { assertRefused } from "../support/GuardedServer.ts"
@@ -171,18 +170,3 @@ const garbageCollector = (): () => void => {
   assert(typeof collect === "function")
   return () => void collect()
 }
-
-const pem = (name: string) => readFileSync(new URL(`../support/certificates/${name}.pem`, import.meta.url), "utf8")
-
-/** The authority signed `good`, `expired` and `wrong-host`; every certificate belongs to the one key. */
-const tls = (certificate: string) => ({ key: pem("key"), cert: pem(certificate) })
-
-/** Without it, every certificate would be refused for its signer. */
-const trustTestAuthority = Effect.acquireRelease(
-  Effect.sync(() => {
-    const before = getCACertificates("default")
-    setDefaultCACertificates([...before, pem("authority")])
-    return before
-  }),
-  (before) => Effect.sync(() => setDefaultCACertificates(before))
-)

@@ -3,20 +3,13 @@ import { HttpClientRequest } from "effect/http"
 import { createHash, randomBytes } from "node:crypto"
 import type { Answer } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
+import { redirectUriOf, scopesOf } from "../../proxy/OktaClient.ts"
 import type { ProxySettings } from "../../proxy/ProxySettings.ts"
 import type { Ask } from "./Ask.ts"
 import { type Check, failed, ok, warning } from "./Check.ts"
 import { isPage, refused, unreached } from "./Trouble.ts"
 
 const random = (): string => randomBytes(32).toString("base64url")
-
-/** Where Okta sends people back to. */
-export const redirectUriOf = ({ serverUrl }: Pick<ProxySettings, "serverUrl">): string => `${serverUrl}/oauth/callback`
-
-/** The scopes that are asked of Okta. */
-export const scopesOf = ({ scopes }: Pick<ProxySettings, "scopes">): ReadonlyArray<string> => [
-  ...new Set(["openid", ...scopes])
-]
 
 /** With these Okta says that somebody would have to sign in, which is all that is wanted to be known. */
 const wouldAsk = new Set(["login_required", "interaction_required", "consent_required", "account_selection_required"])

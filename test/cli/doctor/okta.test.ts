@@ -3,9 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { generateKeyPairSync } from "node:crypto"
-import { readFileSync } from "node:fs"
-import { getCACertificates, setDefaultCACertificates } from "node:tls"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
+import { tls, trustTestAuthority } from "../../support/Certificates.ts"
 import { type Document, type Fault, type FaultyOkta, make } from "../../support/FaultyOkta.ts"
 import { assertFine, assertSays, doctor } from "./Patient.ts"
 
@@ -208,17 +207,6 @@ describe("effect-okta doctor, of Okta's metadata", () => {
   }
 })
 
-const pem = (name: string) => readFileSync(new URL(`../../support/certificates/${name}.pem`, import.meta.url), "utf8")
-
-const trustTestAuthority = Effect.acquireRelease(
-  Effect.sync(() => {
-    const before = getCACertificates("default")
-    setDefaultCACertificates([...before, pem("authority")])
-    return before
-  }),
-  (before) => Effect.sync(() => setDefaultCACertificates(before))
-)
-
 describe("effect-okta doctor, of certificates", () => {
   for (
     const [certificate, ...sentences] of [
@@ -234,14 +222,14 @@ describe("effect-okta doctor, of certificates", () => {
     it.effect(certificate, () =>
       Effect.gen(function*() {
         yield* trustTestAuthority
-        const okta = yield* make({ tls: { key: pem("key"), cert: pem(certificate) } })
+        const okta = yield* make({ tls: tls(certificate) })
         assertSays(yield* look(okta), "discovery", "failed", ...sentences)
       }))
   }
 
   it.effect("of an authority that nobody knows", () =>
     Effect.gen(function*() {
-      const okta = yield* make({ tls: { key: pem("key"), cert: pem("good") } })
+      const okta = yield* make({ tls: tls("good") })
       assertSays(
         yield* look(okta),
         "discovery",
@@ -254,7 +242,7 @@ describe("effect-okta doctor, of certificates", () => {
   it.effect("one in order", () =>
     Effect.gen(function*() {
       yield* trustTestAuthority
-      const okta = yield* make({ tls: { key: pem("key"), cert: pem("good") } })
+      const okta = yield* make({ tls: tls("good") })
       assertFine(yield* look(okta))
     }))
 

@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http"
 import { ec } from "../../proxy/grant/KeyRing.ts"
 import { httpServer } from "../Serving.ts"
 import { assertFine, assertSays, lineOf } from "./Patient.ts"
-import { make } from "./ProxyPatient.ts"
+import { issue, make } from "./ProxyPatient.ts"
 
 const server = { examination: { server: true } }
 
@@ -34,6 +34,28 @@ describe("effect-okta doctor, of this server", () => {
         assertSays(checks, "server", "skipped", "a loopback address")
       }))
   }
+
+  it.live("a running server below a base path, in order", () =>
+    Effect.gen(function*() {
+      const { doctor, serve, serverUrl } = yield* make({}, {}, "/base")
+      yield* serve()
+      const checks = yield* doctor(server)
+      assertFine(checks)
+      const tried = checks.map(({ tried }) => tried)
+      const { origin } = new URL(serverUrl)
+      for (
+        const place of [
+          "/.well-known/oauth-protected-resource",
+          "/.well-known/oauth-protected-resource/base",
+          "/.well-known/oauth-protected-resource/base/mcp",
+          "/.well-known/oauth-authorization-server/base",
+          "/base/.well-known/oauth-authorization-server",
+          "/.well-known/openid-configuration/base",
+          "/base/.well-known/openid-configuration",
+          "/base/.well-known/jwks.json"
+        ]
+      ) assert.include(tried, `GET ${origin}${place}`)
+    }))
 
   it.live("a running server in native mode, in order", () =>
     Effect.gen(function*() {
@@ -104,6 +126,20 @@ describe("effect-okta doctor, of this server", () => {
       const { doctor, serve } = yield* make()
       yield* serve({ SIGNING_KEYS: JSON.stringify({ keys: [{ ...ec(), kid: "two" }] }) })
       assertSays(yield* doctor(server), "published-keys", "failed", "the key one of SIGNING_KEYS is missing")
+    }))
+
+  it.live("a token of its own is verified by the keys that it publishes, where SIGNING_KEYS is not at hand", () =>
+    Effect.gen(function*() {
+      const { doctor, okta, serve, serverUrl } = yield* make()
+      const wrong = {
+        environment: { SIGNING_KEYS: undefined },
+        token: yield* issue({ issuer: okta.issuer, serverUrl }, `${serverUrl}/mcp`)
+      }
+      assertSays(yield* doctor(wrong), "token", "failed", "DiscoveryFailed")
+      yield* serve()
+      const checks = yield* doctor(wrong)
+      assertSays(checks, "token", "ok", "good, of ada@example.com")
+      assertSays(checks, "token.signature", "ok", "fits")
     }))
 
   // What a reverse proxy, or another server, answers at the public address.

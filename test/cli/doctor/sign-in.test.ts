@@ -119,6 +119,13 @@ describe("effect-okta doctor, of proxy mode at Okta", () => {
         "Make keys with: effect-okta keys"
       ],
       [
+        "a key of 1024 bits",
+        {},
+        { SIGNING_KEYS: JSON.stringify({ keys: [{ ...rsa(1024), kid: "short" }] }) },
+        "settings",
+        "SIGNING_KEYS has a mistake: key 1 has only 1024 bits."
+      ],
+      [
         "a secret that somebody made up",
         {},
         { ENCRYPTION_SECRET: "change me change me change me change me" },
@@ -337,6 +344,20 @@ describe("effect-okta doctor, of the store", () => {
       })
       assertSays(checks, "store", "failed", "REDIS_URL: ", "Without it nobody can register, sign in or refresh.")
       assert.notInclude(JSON.stringify(checks), "canary")
+    }))
+
+  it.live("secrets that serve keeps beside its database are looked at", () =>
+    Effect.gen(function*() {
+      const { doctor, serve } = yield* make()
+      yield* serve({ ENCRYPTION_SECRET: "", SIGNING_KEYS: "" })
+      const checks = yield* doctor({
+        environment: { ENCRYPTION_SECRET: undefined, SIGNING_KEYS: undefined },
+        examination: { server: true }
+      })
+      assertFine(checks)
+      assertSays(checks, "signing-keys", "ok", "signs (ES256)")
+      assertSays(checks, "encryption-secret", "ok", "one, of 32 bytes or more")
+      assertSays(checks, "published-keys", "ok", "as it has to be")
     }))
 
   it.live("nothing is made: neither a file nor secrets", () =>

@@ -1,15 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Redacted } from "effect"
+import { Duration, Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { inClaims, inHeader } from "../../../src/cli/doctor/TokenFaults.ts"
-import { OktaConfig } from "../../../src/config/OktaConfig.ts"
-import { TokenIssuer } from "../../../src/proxy/grant/IssuedToken.ts"
-import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import type { ClaimRules } from "../../../src/token/ClaimsCheck.ts"
 import { type FaultyOkta, type LabToken, make } from "../../support/FaultyOkta.ts"
 import { partsOf } from "../../support/Watch.ts"
 import { assertFine, assertSays, doctor, type Environment } from "./Patient.ts"
-import { encryptionSecret, signingKeys } from "./ProxyPatient.ts"
+import { encryptionSecret, issue, signingKeys } from "./ProxyPatient.ts"
 
 const now = 1_800_000_000
 
@@ -212,30 +209,8 @@ describe("effect-okta doctor --token, in proxy mode", () => {
   ) {
     yield* TestClock.setTime(now * 1000)
     const okta = yield* make()
-    const config = OktaConfig.layer({
-      issuer: okta.issuer,
-      serverUrl,
-      clientId: "0oa1client",
-      clientSecret: Redacted.make("the secret of the client at Okta"),
-      signingKeys: Redacted.make(signingKeys)
-    })
-    const issuer = Context.get(
-      yield* Layer.build(TokenIssuer.layer.pipe(Layer.provide(SigningKeys.layer), Layer.provide(config), Layer.fresh)),
-      TokenIssuer
-    )
-    const { token } = yield* issuer.issue({
-      principal: {
-        _tag: "User",
-        subject: "00u1ada",
-        username: "ada@example.com",
-        groups: [],
-        scopes: ["mcp:read"],
-        amr: [],
-        clientId: "c"
-      },
-      resource
-    })
-    const text = change(Redacted.value(token), okta)
+    const token = yield* issue({ issuer: okta.issuer, serverUrl }, resource)
+    const text = change(token, okta)
     const checks = yield* doctor({
       client: okta.client,
       environment: {
