@@ -36,6 +36,15 @@ const Named = Text.check(Schema.makeFilter((text: string) =>
     : text.trim() === text || `has spaces around it. Use ${text.trim()}`
 ))
 
+const HostName = Text.check(
+  Schema.makeFilter((host: string) =>
+    host.length <= 253 &&
+      /^(?:\*\.)?(?:[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?\.)*[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?$/.test(host) ||
+    "is not a host name. Write it in small letters, without scheme, port and path, such as clients.example.com, or *.example.com " +
+      "for all below it."
+  )
+)
+
 const Count = Schema.Number.annotate({ message: "is not a number. Give one between 256 and 65536." }).check(
   Schema.makeFilter((count: number) =>
     Number.isInteger(count) && count >= 256 && count <= 65_536 ||
@@ -252,7 +261,7 @@ export const Proxy = Schema.Struct({
   /** Whether a client may be known by a metadata document at the URL that is its id. */
   clientMetadataDocuments: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(true))),
   /** Hosts from which such documents are fetched; absent: all that are public. */
-  clientMetadataHosts: Schema.optionalKey(someOf(Named)),
+  clientMetadataHosts: Schema.optionalKey(someOf(HostName)),
   /** Whether a browser is asked only once in 30 days about the same client and redirect URI. */
   rememberConsent: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** Whatever was issued before this has ended; in seconds since 1970. */

@@ -1,5 +1,6 @@
 import { Effect, type Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { algorithms } from "../config/Algorithm.ts"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
@@ -33,12 +34,14 @@ export const document = (settings: ProxySettings) => {
     grant_types_supported: ["authorization_code", "refresh_token"],
     code_challenge_methods_supported: ["S256"],
     token_endpoint_auth_methods_supported: authenticationMethods,
-    token_endpoint_auth_signing_alg_values_supported: ["RS256", "PS256", "ES256", "EdDSA"],
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
     revocation_endpoint_auth_methods_supported: authenticationMethods,
+    revocation_endpoint_auth_signing_alg_values_supported: algorithms,
     ...(Introspection.isOffered(settings)
       ? {
         introspection_endpoint: `${serverUrl}/oauth/introspect`,
-        introspection_endpoint_auth_methods_supported: authenticationMethods.filter((method) => method !== "none")
+        introspection_endpoint_auth_methods_supported: authenticationMethods.filter((method) => method !== "none"),
+        introspection_endpoint_auth_signing_alg_values_supported: algorithms
       }
       : undefined),
     ...(settings.clientMetadataDocuments ? { client_id_metadata_document_supported: true } : undefined),

@@ -48,7 +48,7 @@ const serverUrl = (value: string, ...messages: ReadonlyArray<string>): Case => [
 
 const field = (name: keyof OktaOptions, value: unknown, shown: string | undefined, message: string): Case => [
   `${name} ${shown}`,
-  { ...(name in proxy || name === "encryptionSecret" || name === "signingKeys" ? proxy : native), [name]: value },
+  { ...(name in proxy || proxyOnly.includes(name) ? proxy : native), [name]: value },
   [name, shown, message]
 ]
 
@@ -72,6 +72,10 @@ const notOrigin = "is not an origin. Write scheme, host and port only, such as h
 const missingIssuer = "is missing. Give the issuer of your Okta authorization server, such as " +
   "https://acme.okta.com/oauth2/default"
 const missingAudience = "is missing. Give the audience of your Okta authorization server, such as api://default"
+const proxyOnly = ["encryptionSecret", "signingKeys", "clientMetadataHosts"]
+const notHost =
+  "is not a host name. Write it in small letters, without scheme, port and path, such as clients.example.com, or " +
+  "*.example.com for all below it."
 const missingServerUrl = "is missing. Give the public URL of this server, such as https://mcp.example.com"
 const missingClientId = "is missing. Give the client id of the web application that you made for this server in Okta."
 const missingSecret = "is missing. Give the client's secret, or its private key in clientKey."
@@ -236,6 +240,20 @@ const cases: ReadonlyArray<Case> = [
   field("allowedOrigins", "https://app.example.com/", "https://app.example.com/", notOrigin),
   field("allowedOrigins", ["https://app.example.com", "*"], "*", notOrigin),
   field("allowedOrigins", "null", "null", notOrigin),
+  ...[
+    "https://clients.example.com",
+    "clients.example.com:443",
+    "Clients.example.com",
+    "clients.example.com/",
+    "*",
+    "*example.com",
+    "a.*.com",
+    "a..com",
+    "clients.example.com.",
+    "-a.com"
+  ].map((
+    host
+  ) => field("clientMetadataHosts", ["clients.example.com", "*.example.com", host], host, notHost)),
   field("foreignEndpoints", "yes", "yes", "is neither true nor false. Give one of them."),
   ["a slip in a name", { ...native, issur: "https://canary" }, [
     "issur",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { exportJWK, generateKeyPair, SignJWT } from "jose"
+import { generateKeyPairSync } from "node:crypto"
 import type { ClientOptions } from "../../src/config/OktaConfig.ts"
 import { ClientRegistry } from "../../src/proxy/client/ClientRegistry.ts"
 import { Registration } from "../../src/proxy/client/Registration.ts"
@@ -10,6 +11,7 @@ import { build, configLayer, secret } from "./ProxyTest.ts"
 
 const backend = "app-backend"
 const redirectUris = [Scene.redirectUri]
+const publicJwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" })
 const basic = (id: string, password: string) => ({
   authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(password)}`).toString("base64")}`
 })
@@ -71,13 +73,23 @@ describe("a configured client", () => {
     ],
     [
       "with a secret and keys",
-      [{ clientId: "a", redirectUris, clientSecrets: [secret("1")], keys: [{ kty: "EC" }] }],
+      [{ clientId: "a", redirectUris, clientSecrets: [secret("1")], keys: [{ ...publicJwk }] }],
       "has clientSecrets and keys. Give one of them, or none for a public client."
     ],
     [
       "that everybody could introspect as",
       [{ clientId: "a", mayIntrospect: true }],
       "may introspect without clientSecrets or keys, so that anybody could. Give one of them."
+    ],
+    [
+      "with a key that is none",
+      [{ clientId: "a", redirectUris, keys: [{ kty: "EC", crv: "P-256", x: "x", y: "y" }] }],
+      "has a mistake in its keys: key 1 has parameters that are no key."
+    ],
+    [
+      "with a key for another use",
+      [{ clientId: "a", redirectUris, keys: [{ kty: "RSA", n: "x", e: "AQAB", use: "enc" }] }],
+      "has a mistake in its keys: key 1 is for use \"enc\"."
     ],
     [
       "with a script",
@@ -96,6 +108,41 @@ describe("a configured client", () => {
         assert.deepStrictEqual((yield* build(layer)).problems, [{ field: "clients", value: "a", message }])
       }))
   }
+})
+
+describe("an assertion of a client's, by its key", () => {
+  const endpoints = [
+    ["/oauth/token", "token"],
+    ["/oauth/introspect", "introspection"],
+    ["/oauth/revoke", "revocation"]
+  ] as const
+
+  it.effect.each(["RS256", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"])(
+    "of %s is taken at each endpoint, for that endpoint, and named in the metadata",
+    (alg) =>
+      Effect.gen(function*() {
+        const { privateKey, publicKey } = yield* Effect.promise(() => generateKeyPair(alg))
+        const keys = [yield* Effect.promise(() => exportJWK(publicKey))]
+        const clients = [{ clientId: backend, redirectUris, keys, mayIntrospect: true }]
+        const scene = yield* Scene.make({ settings: { clients } })
+        const metadata = Scene.membersOf(yield* scene.one.ask("/.well-known/oauth-authorization-server"))
+        for (const [endpoint, name] of endpoints) {
+          const client_assertion = yield* Effect.promise(() =>
+            new SignJWT({ jti: endpoint }).setProtectedHeader({ alg }).setIssuer(backend).setSubject(backend)
+              .setAudience(Scene.serverUrl + endpoint).setExpirationTime(Scene.now + 60).sign(privateKey)
+          )
+          const answer = yield* scene.one.post(endpoint, {
+            grant_type: "refresh_token",
+            refresh_token: "unknown",
+            token: "unknown",
+            client_assertion,
+            client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+          })
+          assert.strictEqual(answer.status, endpoint === "/oauth/token" ? 400 : 200, answer.body)
+          assert.include(metadata[`${name}_endpoint_auth_signing_alg_values_supported`], alg)
+        }
+      })
+  )
 })
 
 describe("introspection (RFC 7662)", () => {

@@ -302,13 +302,14 @@ describe("J. A client that is known by a metadata document", () => {
     }]
   ]
   for (const [what, metadata] of documents) {
-    it.effect(`#181 whose document ${what} is nobody, and is asked again when its time is over`, () =>
+    it.effect(`#181 whose document ${what} is nobody for a minute, however long it may be kept`, () =>
       Effect.gen(function*() {
         let current = metadata
         let asked = 0
         const origin = yield* DocumentHost.serve((request, response) => {
           asked++
-          response.writeHead(200, { "content-type": "application/json" }).end(
+          const headers = { "content-type": "application/json", "cache-control": "max-age=86400" }
+          response.writeHead(200, headers).end(
             JSON.stringify({ client_id: `https://${request.headers.host}${request.url}`, ...current })
           )
         })
@@ -316,7 +317,9 @@ describe("J. A client that is known by a metadata document", () => {
         const url = scene.authorizeUrl({ client_id: `${origin}/c` })
         Scene.assertLocal(yield* scene.browser().ask(url), 400, "invalid_client")
         current = web
-        yield* TestClock.adjust("6 minutes")
+        yield* TestClock.adjust("59 seconds")
+        Scene.assertLocal(yield* scene.browser().ask(url), 400, "invalid_client")
+        yield* TestClock.adjust("1 second")
         assert.strictEqual((yield* scene.browser().ask(url)).status, 200)
         assert.strictEqual(asked, 2)
       }))
@@ -370,6 +373,7 @@ describe("J. A client that is known by a metadata document", () => {
       const { privateKey, publicKey } = yield* Effect.promise(() => generateKeyPair("ES256"))
       const jwks = { keys: [{ ...(yield* Effect.promise(() => exportJWK(publicKey))), kid: "one", alg: "ES256" }] }
       let jwksUri = ""
+      let published: unknown = jwks
       const origin = yield* DocumentHost.serve((request, response) => {
         const document = {
           client_id: `https://${request.headers.host}${request.url}`,
@@ -377,8 +381,9 @@ describe("J. A client that is known by a metadata document", () => {
           token_endpoint_auth_method: "private_key_jwt",
           jwks_uri: jwksUri
         }
-        response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" })
-          .end(JSON.stringify(request.url === "/keys" ? jwks : document))
+        const kept = request.url === "/kept" ? "max-age=86400" : "no-store"
+        response.writeHead(200, { "content-type": "application/json", "cache-control": kept })
+          .end(JSON.stringify(request.url === "/client.json" ? document : published))
       })
       jwksUri = `${origin}/keys`
       const client_id = `${origin}/client.json`
@@ -410,6 +415,19 @@ describe("J. A client that is known by a metadata document", () => {
         const answer = yield* scene.one.token({ ...scene.refreshment("x"), ...proof(yield* assertion(uri)) })
         Scene.assertRefused(answer, 401, "invalid_client")
       }
+
+      // Keys that are not in order are asked for again after a minute, however long they may be kept.
+      jwksUri = `${origin}/kept`
+      published = { keys: [] }
+      const askOnce = Effect.fnUntraced(function*(jti: string) {
+        const answer = yield* scene.one.token({ ...scene.refreshment("x"), ...proof(yield* assertion(jti)) })
+        return Scene.membersOf(answer)["error"]
+      })
+      assert.strictEqual(yield* askOnce("third"), "invalid_client")
+      published = jwks
+      assert.strictEqual(yield* askOnce("fourth"), "invalid_client")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* askOnce("fifth"), "invalid_grant")
     }))
 
   it.effect(

@@ -1,5 +1,6 @@
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose"
+import { algorithms } from "../../config/Algorithm.ts"
 import { ReplayDetected } from "../../observe/AuditEvent.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import { type Audit, clientHandle } from "../Audit.ts"
@@ -11,7 +12,8 @@ import type { ClientMetadata } from "./ClientMetadata.ts"
 /** The only kind of assertion that is understood (RFC 7523 section 2.2). */
 export const type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-const algorithms = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
+/** Where clients authenticate. */
+const endpoints = ["/oauth/token", "/oauth/revoke", "/oauth/introspect"]
 
 /** The longest time for which an assertion may be good, in seconds. */
 const longestLifetime = 3600
@@ -32,7 +34,7 @@ export const verifier = (
   { clockTolerance, serverUrl }: ProxySettings,
   { audit, sealed, store }: Keeping & { readonly audit: Audit }
 ) => {
-  const audiences = [serverUrl, `${serverUrl}/oauth/token`, `${serverUrl}/oauth/revoke`]
+  const audiences = [serverUrl, ...endpoints.map((path) => serverUrl + path)]
   const tolerance = Duration.toSeconds(clockTolerance)
 
   /** Whether this is the first time, for all servers of the deployment, whichever secret each of them hashes with. */
@@ -54,7 +56,7 @@ export const verifier = (
     const claims = yield* Effect.option(
       Effect.tryPromise(() =>
         jwtVerify(assertion, createLocalJWKSet({ keys: jwks.keys.map((key) => ({ kty: "", ...key })) }), {
-          algorithms,
+          algorithms: [...algorithms],
           issuer: clientId,
           subject: clientId,
           audience: audiences,

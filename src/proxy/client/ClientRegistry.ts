@@ -7,6 +7,7 @@ import type { ClientMetadata } from "./ClientMetadata.ts"
 import * as ConfiguredClients from "./ConfiguredClients.ts"
 import * as DocumentCache from "./DocumentCache.ts"
 import { DocumentFetch, type DocumentUnavailable } from "./DocumentFetch.ts"
+import * as DocumentTurns from "./DocumentTurns.ts"
 import * as MetadataDocument from "./MetadataDocument.ts"
 import { Registration } from "./Registration.ts"
 
@@ -32,40 +33,27 @@ export class ClientRegistry extends Context.Service<ClientRegistry, {
       if (wrong !== undefined) return yield* wrong
       const configured = ConfiguredClients.make(clients)
       const registration = yield* Registration
-      const documents = yield* DocumentCache.make(yield* DocumentFetch)
-      const readDocument = MetadataDocument.documentReader(redirectUris)
-      const readKeys = MetadataDocument.keysReader
+      const fetching = { fetch: yield* DocumentFetch, turns: yield* DocumentTurns.make }
+      const documents = yield* DocumentCache.make({ ...fetching, read: MetadataDocument.documentReader(redirectUris) })
+      const keySets = yield* DocumentCache.make({ ...fetching, read: MetadataDocument.readKeys })
 
       /** A document that is refused is as one that is not there, and the log says why. */
-      const fetch = (url: string) => {
+      const fetched = <A>(from: DocumentCache.DocumentCache<A>, url: string) => {
         const problem = clientMetadataDocuments
           ? MetadataDocument.problem(url)
           : "is a URL, and documents are not allowed"
         if (problem !== undefined) return refused(`a client id ${problem}`)
         return MetadataDocument.isAllowedHost(new URL(url).hostname, clientMetadataHosts)
-          ? Effect.catchTag(
-            Effect.asSome(documents(url)),
-            "DocumentRefused",
-            ({ message }) => refused(message)
-          )
+          ? Effect.catchTag(Effect.asSome(from(url)), "DocumentRefused", ({ message }) => refused(message))
           : refused(`the host of ${url} is not among clientMetadataHosts`)
       }
-
-      const described = Effect.fnUntraced(function*(clientId: string) {
-        const document = yield* fetch(clientId)
-        if (Option.isNone(document)) return Option.none<Client>()
-        const client = readDocument(clientId, document.value)
-        return client._tag === "Success"
-          ? Option.some(client.success)
-          : yield* refused(`the document at ${clientId} is not in order: ${client.failure}`)
-      })
 
       return ClientRegistry.of({
         find: Effect.fnUntraced(function*(clientId) {
           const known = configured.find(clientId)
           if (known !== undefined) return Option.some(known)
           return MetadataDocument.isDocumentUrl(clientId)
-            ? yield* described(clientId)
+            ? yield* fetched(documents, clientId)
             : yield* registration.open(clientId)
         }),
         hasSecret: ({ clientId, origin }, secret) =>
@@ -74,7 +62,7 @@ export class ClientRegistry extends Context.Service<ClientRegistry, {
             : Effect.sync(() => configured.hasSecret(clientId, secret)),
         keysOf: Effect.fnUntraced(function*({ metadata: { jwks, jwks_uri } }) {
           if (jwks_uri === undefined) return jwks
-          return Option.getOrUndefined(Option.flatMap(yield* fetch(jwks_uri), readKeys))
+          return Option.getOrUndefined(yield* fetched(keySets, jwks_uri))
         })
       })
     })

@@ -1,7 +1,8 @@
-import { Redacted } from "effect"
+import { Redacted, Result } from "effect"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { ConfiguredClient } from "../../config/Settings.ts"
+import { admit } from "../../provider/JsonWebKey.ts"
 import { problem } from "../authorize/RedirectUri.ts"
 import type { Client } from "./Client.ts"
 import type { AuthenticationMethod } from "./ClientMetadata.ts"
@@ -45,6 +46,11 @@ const mistakes = ({ clientSecrets, keys, mayIntrospect, redirectUris }: Configur
   ...(redirectUris.length === 0 && !mayIntrospect
     ? ["has no redirectUris, so that it can do nothing. Give at least one."]
     : []),
+  ...(keys ?? []).flatMap((key, index) => {
+    // A client with one key need not name it.
+    const admitted = admit({ kid: "unnamed", ...key })
+    return Result.isSuccess(admitted) ? [] : [`has a mistake in its keys: key ${index + 1} ${admitted.failure}.`]
+  }),
   ...redirectUris.flatMap((uri) => {
     const wrong = problem(uri, { listed: redirectUris })
     return wrong === undefined ? [] : [`has a redirect URI that ${wrong}.`]

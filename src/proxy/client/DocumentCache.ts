@@ -1,49 +1,71 @@
-import { Cache, Duration, Effect, Exit, Option, Semaphore } from "effect"
-import type { DocumentFetch, DocumentRefused, DocumentUnavailable, FetchedDocument } from "./DocumentFetch.ts"
+import { Cache, Cause, Duration, Effect, Exit, Option, Result } from "effect"
+import { type DocumentFetch, DocumentRefused, DocumentUnavailable } from "./DocumentFetch.ts"
+import type { DocumentTurns } from "./DocumentTurns.ts"
 
-/** Fetches documents, and keeps them for as long as their servers allow, between a moment and a day. */
-export type DocumentCache = (url: string) => Effect.Effect<unknown, DocumentRefused | DocumentUnavailable>
+/** What documents say, kept for as long as their servers allow, between a moment and a day. */
+export type DocumentCache<A> = (url: string) => Effect.Effect<A, DocumentRefused | DocumentUnavailable>
 
-/** How many documents are kept, and how many are fetched at one time, whoever asks for them. */
+/** What a document says, and for how long it is good. */
+interface Kept<A> {
+  readonly value: A
+  readonly maxAge: number | undefined
+}
+
+/** How many documents are kept. */
 const capacity = 1000
-const concurrency = 16
 
 const longest = Duration.days(1)
 
 /** For how long a document is kept whose server does not say. */
 const usual = Duration.minutes(5)
 
-/** For how long it is remembered that there is none. */
+/** For how long it is remembered that there is none, or none in order. */
 const failed = Duration.minutes(1)
 
-const lifetime = (exit: Exit.Exit<FetchedDocument, unknown>): Duration.Duration =>
+const isHurried = (cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.squash(cause)
+  return error instanceof DocumentUnavailable && error.hurried === true
+}
+
+const lifetime = (exit: Exit.Exit<Kept<unknown>, unknown>): Duration.Duration =>
   Exit.isFailure(exit)
-    ? failed
+    ? isHurried(exit.cause) ? Duration.zero : failed
     : exit.value.maxAge === undefined
     ? usual
     : Duration.min(Duration.seconds(exit.value.maxAge), longest)
 
 /**
- * Documents from a cache of bounded size.
+ * Documents from a cache of bounded size, as `read` reads them, which says what is not in order.
  *
  * **Details**
  *
  * Each is fetched once at a time, however many wait for it. While its server is away the last good one serves for up to a day, so
  * that a client is not unknown for the sake of an outage; one whose server says that it is gone, or that it must not be kept, does not.
  */
-export const make = Effect.fnUntraced(function*(
-  fetch: DocumentFetch["Service"]
-): Effect.fn.Return<DocumentCache> {
-  const turns = yield* Semaphore.make(concurrency)
-  const good = yield* Cache.make<string, FetchedDocument>({
+export const make = Effect.fnUntraced(function*<A>(
+  { fetch, read, turns }: {
+    readonly fetch: DocumentFetch["Service"]
+    readonly turns: DocumentTurns
+    readonly read: (url: string, json: unknown) => Result.Result<A, string>
+  }
+): Effect.fn.Return<DocumentCache<A>> {
+  const good = yield* Cache.make<string, Kept<A>>({
     capacity,
     lookup: () => Effect.never,
     timeToLive: longest
   })
+
+  const lookup = (url: string) =>
+    Effect.flatMap(turns(url, fetch.getJson(url)), ({ json, maxAge }) =>
+      Result.match(read(url, json), {
+        onFailure: (reason) => Effect.fail(new DocumentRefused({ url, reason })),
+        onSuccess: (value): Effect.Effect<Kept<A>> => Effect.succeed({ value, maxAge })
+      }))
+
   const fresh = yield* Cache.makeWith(
     (url: string) =>
-      turns.withPermit(fetch.getJson(url)).pipe(
-        Effect.tap((document) => document.maxAge === 0 ? Cache.invalidate(good, url) : Cache.set(good, url, document)),
+      lookup(url).pipe(
+        Effect.tap((kept) => kept.maxAge === 0 ? Cache.invalidate(good, url) : Cache.set(good, url, kept)),
         Effect.tapError((error) => error._tag === "DocumentRefused" ? Cache.invalidate(good, url) : Effect.void)
       ),
     { capacity, timeToLive: lifetime }
@@ -56,6 +78,6 @@ export const make = Effect.fnUntraced(function*(
           Cache.getOption(good, url),
           Option.match({ onNone: () => Effect.fail(error), onSome: Effect.succeed })
         )),
-      Effect.map(({ json }) => json)
+      Effect.map(({ value }) => value)
     )
 })

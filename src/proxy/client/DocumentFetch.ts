@@ -21,7 +21,9 @@ export class DocumentRefused extends Schema.TaggedError<DocumentRefused>()("Docu
 /** A document could not be fetched now; there may be one later. */
 export class DocumentUnavailable extends Schema.TaggedError<DocumentUnavailable>()("DocumentUnavailable", {
   url: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** Whether its server was given less than its time, because others were being fetched. */
+  hurried: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return `The document at ${this.url} could not be fetched: ${this.reason}.`

@@ -1,4 +1,4 @@
-import { Option, Predicate, Result } from "effect"
+import { Predicate, Result } from "effect"
 import type { Client } from "./Client.ts"
 import type { ClientMetadata } from "./ClientMetadata.ts"
 import { publicKeys, reader } from "./RegistrationRequest.ts"
@@ -57,5 +57,5 @@ export const documentReader = (listed: ReadonlyArray<string>) => {
 }
 
 /** Reads the keys that a document's `jwks_uri` leads to: the public, strong ones for signatures. */
-export const keysReader = (document: unknown): Option.Option<NonNullable<ClientMetadata["jwks"]>> =>
-  Option.fromUndefinedOr(publicKeys(document)?.jwks)
+export const readKeys = (_url: string, document: unknown): Result.Result<NonNullable<ClientMetadata["jwks"]>, string> =>
+  Result.fromNullishOr(publicKeys(document)?.jwks, () => "it holds no public, strong key for signatures")
