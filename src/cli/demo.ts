@@ -92,6 +92,7 @@ const run = Effect.fnUntraced(function*(json: boolean) {
     OKTA_ISSUER: issuer,
     OKTA_CLIENT_ID: webClient.clientId,
     OKTA_CLIENT_SECRET: webClient.clientSecret,
+    OKTA_SCOPES: "openid profile email groups offline_access",
     SERVER_URL: serverUrl,
     SQLITE_FILE: `${folder}/server.sqlite`,
     PORT: String(port)

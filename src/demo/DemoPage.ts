@@ -122,11 +122,11 @@ ${plan}</section>`
   return html`<section class="sheet session" aria-labelledby="session"><h2 id="session">Signed in${
     name === undefined ? "" : ` as ${name}`
   }</h2>
-<p class="label">The tool whoami answered</p>
-<pre>${lines(text)}</pre>
 <div class="actions">${button("/call", "Call the tool again", true)}${button("/refresh", "Refresh the tokens")}${
     button("/sign-out", "Sign out")
-  }</div></section>`
+  }</div>
+<p class="label">The tool whoami answered</p>
+<pre>${lines(text)}</pre></section>`
 }
 
 const shownClaim = ({ meaning, name, value }: Claim): Html =>

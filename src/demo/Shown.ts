@@ -21,7 +21,8 @@ const longestBody = 3000
 export const shownValue = (name: string, value: string): string => {
   if (secret.has(name)) return "(not shown)"
   if (/^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) return `${value.slice(0, 12)}… (a signed token)`
-  if (usable.has(name)) return `${value.slice(0, 8)}…`
+  // Both ends, so that one can see that a refresh token was replaced: they begin alike as long as their grant lives.
+  if (usable.has(name)) return value.length < 24 ? "(cut short)" : `${value.slice(0, 4)}…${value.slice(-4)}`
   const most = /\s/.test(value) ? longestText : longestWord
   return value.length > most ? `${value.slice(0, most / 3)}… (${value.length} characters)` : value
 }

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import type { Context } from "oidc-provider"
+import { membersOf } from "./Shown.ts"
 import { type Person, uidOf } from "./StandInDirectory.ts"
 import { type KeyRing, sign, type SigningKey } from "./StandInKeys.ts"
 import type { Memory } from "./StandInStorage.ts"
@@ -95,9 +96,7 @@ export const makeTokens = (settings: TokenSettings): Tokens => {
 
     // Okta adds `at_hash` in the code flow too.
     idToken: Effect.fnUntraced(function*(ctx, inner, accessToken) {
-      const { sid: _, ...innerClaims }: Claims = JSON.parse(
-        Buffer.from(inner.split(".")[1] ?? "", "base64url").toString()
-      )
+      const { sid: _, ...innerClaims } = membersOf(Buffer.from(inner.split(".")[1] ?? "", "base64url").toString())
       const entities = ctx.oidc?.entities ?? {}
       const signIn = entities.AuthorizationCode ?? entities.RefreshToken
       const issuedAt = Math.floor(now() / 1000)

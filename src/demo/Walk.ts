@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function*(visits: Visits, serverUrl: strin
     yield* tool(id, undefined, {
       phase: "discovery",
       title: "The client calls the tool, without a token",
-      note: "It is refused with 401, and told where to read on: the address in the header WWW-Authenticate."
+      note: "It is refused with 401, and told where to read on, in the header WWW-Authenticate."
     })
     yield* exchange(id, {
       phase: "discovery",

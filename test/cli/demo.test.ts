@@ -150,6 +150,10 @@ layer(NodeServices.layer, { excludeTestServices: true, timeout: 60_000 })("effec
         // The access token that was issued before, then a new one by the refresh token.
         const called = yield* visitor.press(again, "Call the tool again")
         const refreshed = yield* visitor.press(called, "Refresh the tokens")
+        const shownTokens = [...refreshed.html.matchAll(/refresh_token(?: = |&quot;: &quot;)([\w-]+…[\w-]+)/g)].slice(
+          -2
+        )
+        assert.lengthOf(new Set(shownTokens.map(([, token]) => token)), 2)
         const end = yield* visitor.press(refreshed, "Call the tool again")
         assert.deepStrictEqual(stepsOf(end).slice(stepsOf(before).length), [
           ["The client calls the tool, with its access token", "200"],

@@ -205,6 +205,30 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
       )
     }))
 
+  it.effect("says in aligned lines what it is set to, in colours where they are wanted", () =>
+    Effect.gen(function*() {
+      const env = yield* environment
+      const upstream = yield* Effect.scoped(httpServer(() => {}))
+      const plain = yield* start(["serve"], { env: { ...env, SERVER_URL: "http://localhost:9999/base" } })
+      const [first, ...rows] = (yield* plain.printed).trimEnd().split("\n")
+      assert.match(first ?? "", /^Listening on /)
+      assert.deepStrictEqual(rows, [
+        "  mode       native: clients sign in with Okta themselves",
+        `  Okta       ${env.OKTA_ISSUER} (a custom authorization server)`,
+        "  protected  http://localhost:9999/base/mcp, and everything below it",
+        "  metadata   http://localhost:9999/.well-known/oauth-protected-resource/base/mcp",
+        "  upstream   none: the built-in MCP server answers"
+      ])
+      const { SERVER_URL: _, ...without } = env
+      const coloured = yield* start(["serve", "--upstream", upstream], {
+        env: { ...without, NO_COLOR: "", FORCE_COLOR: "1" }
+      })
+      const text = yield* coloured.printed
+      assert.include(text, "  \u001b[1mmetadata   \u001b[22mnone: without SERVER_URL nobody is told where to sign in\n")
+      assert.include(text, `  \u001b[1mupstream   \u001b[22m${upstream}/\n`)
+      assert.include(text, `\u001b[22m${urlIn(text)}, and everything below it\n`)
+    }))
+
   it.effect("one line says where it listens, all else goes to the other output, as JSON when asked for", () =>
     Effect.gen(function*() {
       const { SERVER_URL: _, ...env } = yield* environment
