@@ -6,7 +6,7 @@ import { type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
-import { OktaConfig, type OktaOptions } from "./config/OktaConfig.ts"
+import { OktaConfig, type OktaOptions, type SeveralIssuersOptions } from "./config/OktaConfig.ts"
 import * as AuditLog from "./observe/AuditLog.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
@@ -24,6 +24,7 @@ import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
 import * as ObservedStore from "./store/ObservedStore.ts"
 import { Store, type StoreUnavailable } from "./store/Store.ts"
 import type { User } from "./token/Principal.ts"
+import * as SeveralIssuers from "./token/SeveralIssuers.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
@@ -74,22 +75,26 @@ const from = (
   store: StoreChoice.Chosen,
   { accept, admit, audit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
-  const mode = Layer.unwrap(
-    Effect.map(
-      OktaConfig,
-      (settings) =>
-        settings.mode === "native"
-          ? native({ accept, cacheSize })
-          : proxy({ admit, cacheSize }).pipe(Layer.provide(ObservedStore.layer), Layer.provide(store))
-    )
-  )
-  const started = Effect.gen(function*() {
+  const started = Layer.effectDiscard(Effect.gen(function*() {
     if (failFast === true) yield* (yield* Jwks).ready
-  })
+  }))
+  const okta = Jwks.layer.pipe(Layer.provideMerge(Discovery.layer))
+  const mode = Layer.unwrap(Effect.map(OktaConfig, (settings) => {
+    if (settings.mode === "proxy") {
+      return proxy({ admit, cacheSize }).pipe(
+        Layer.provide(ObservedStore.layer),
+        Layer.provide(store),
+        Layer.provideMerge(started),
+        Layer.provideMerge(okta)
+      )
+    }
+    const options = { accept, cacheSize }
+    const verifier = settings.issuers === undefined
+      ? TokenVerifier.layerWith(options).pipe(Layer.provideMerge(okta))
+      : SeveralIssuers.layer(settings, settings.issuers, options)
+    return native(options).pipe(Layer.provideMerge(started), Layer.provideMerge(verifier))
+  }))
   return mode.pipe(
-    Layer.provideMerge(Layer.effectDiscard(started)),
-    Layer.provideMerge(Jwks.layer),
-    Layer.provideMerge(Discovery.layer),
     Layer.provide(OktaHttp.layer),
     Layer.provide(Signature.layer),
     Layer.provide(audit === undefined ? Layer.empty : AuditLog.layer(audit)),
@@ -100,7 +105,6 @@ const from = (
 /** Okta's tokens are verified here, and Okta is where clients sign in. */
 const native = (options: VerifierOptions) =>
   Layer.mergeAll(
-    TokenVerifier.layerWith(options),
     Layer.succeed(Endpoints, { routes: Layer.empty, reloadSigningKeys: () => Effect.fail(noSigningKeys) }),
     Health.Readiness.layer(),
     UpstreamTokens.none,
@@ -150,8 +154,10 @@ const redactedNames = Layer.effect(
 )
 
 const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions) {
-  const { issuer } = yield* OktaConfig
-  if (accept !== "id-token" && issuerKind(issuer) === "org") {
+  const settings = yield* OktaConfig
+  const issuers = settings.mode === "native" && settings.issuers || [{ issuer: settings.issuer, accept: undefined }]
+  for (const { accept: own = accept, issuer } of issuers) {
+    if (own === "id-token" || issuerKind(issuer) === "custom") continue
     yield* Effect.logWarning(
       `${issuer} is an Okta org server: nobody but Okta can verify its access tokens, so all will be refused. ` +
         "Use a custom authorization server, such as the one under /oauth2/default."
@@ -182,11 +188,15 @@ const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions)
  * ```
  */
 export function layer(
-  options: OktaOptions & LazyStart
+  options: (OktaOptions | SeveralIssuersOptions) & LazyStart
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
-export function layer(options: OktaOptions & StartOptions): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layer({ admit, audit, failFast, store, ...options }: OktaOptions & StartOptions) {
+export function layer(
+  options: (OktaOptions | SeveralIssuersOptions) & StartOptions
+): Layer.Layer<Services, StartError, HttpClient.HttpClient>
+export function layer(
+  { admit, audit, failFast, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
+) {
   return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, admit, audit, failFast })
 }
 
@@ -209,13 +219,15 @@ export function layer({ admit, audit, failFast, store, ...options }: OktaOptions
  * ```
  */
 export function layerConfig(
-  options?: Partial<OktaOptions> & LazyStart
+  options?: (Partial<OktaOptions> | SeveralIssuersOptions) & LazyStart
 ): Layer.Layer<Services, InvalidConfiguration, HttpClient.HttpClient>
 /** The same with `failFast`: fails with `DiscoveryFailed` or `KeysUnavailable` too. */
 export function layerConfig(
-  options: Partial<OktaOptions> & StartOptions
+  options: (Partial<OktaOptions> | SeveralIssuersOptions) & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
-export function layerConfig({ admit, audit, failFast, store, ...options }: Partial<OktaOptions> & StartOptions = {}) {
+export function layerConfig(
+  { admit, audit, failFast, store, ...options }: (Partial<OktaOptions> | SeveralIssuersOptions) & StartOptions = {}
+) {
   return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), {
     ...options,
     admit,

@@ -1,6 +1,13 @@
 export { type Algorithm } from "./config/Algorithm.ts"
 export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
-export { type LengthOfTime, OktaConfig, type OktaOptions, Settings } from "./config/OktaConfig.ts"
+export {
+  type IssuerOptions,
+  type LengthOfTime,
+  OktaConfig,
+  type OktaOptions,
+  Settings,
+  type SeveralIssuersOptions
+} from "./config/OktaConfig.ts"
 export {
   AdmissionRefused,
   AuditEvent,

@@ -1,6 +1,6 @@
 import { Config, Effect, Layer, Option, Redacted } from "effect"
 import { InvalidConfiguration } from "./InvalidConfiguration.ts"
-import { decode, OktaConfig, type OktaOptions } from "./OktaConfig.ts"
+import { decode, OktaConfig, type OktaOptions, type SeveralIssuersOptions } from "./OktaConfig.ts"
 
 /** The environment variable of each setting that has one. */
 export const variables = {
@@ -59,7 +59,9 @@ const environment = Config.all({
  *
  * `options` holds what has no environment variable, and what to fall back to where the environment is silent.
  */
-export const layerConfig = (options: Partial<OktaOptions> = {}): Layer.Layer<OktaConfig, InvalidConfiguration> =>
+export const layerConfig = (
+  options: Partial<OktaOptions> | SeveralIssuersOptions = {}
+): Layer.Layer<OktaConfig, InvalidConfiguration> =>
   Layer.effect(
     OktaConfig,
     Effect.gen(function*() {

@@ -1,12 +1,24 @@
-import { Context, type Duration, Effect, Formatter, Layer, type Redacted, Result, Schema, SchemaIssue } from "effect"
+import {
+  Context,
+  type Duration,
+  Effect,
+  Formatter,
+  Layer,
+  Predicate,
+  type Redacted,
+  Result,
+  Schema,
+  SchemaIssue
+} from "effect"
 import type { Algorithm } from "./Algorithm.ts"
 import { escaped } from "./EscapedText.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
 import { issuerKind } from "./IssuerUrl.ts"
 import { withoutUserinfo } from "./PublicUrl.ts"
 import { Native, Proxy, type Settings, Verification } from "./Settings.ts"
+import { mistakeAt, withLists } from "./TrustedIssuers.ts"
 
-export { Native, Proxy, Scope, Settings } from "./Settings.ts"
+export { Native, Proxy, Scope, Settings, type TrustedIssuer } from "./Settings.ts"
 
 /** A length of time: `Duration.seconds(30)`, `"30 seconds"`, or a number of milliseconds. */
 export type LengthOfTime = Duration.Duration | `${number} ${Duration.Unit}` | number
@@ -83,6 +95,28 @@ export interface OktaOptions {
   readonly trustedProxies?: number | undefined
 }
 
+/** Options of a server that accepts the tokens of several issuers: `issuers` in place of `issuer` and `audience`. */
+export interface SeveralIssuersOptions extends Omit<OktaOptions, "issuer" | "audience"> {
+  readonly issuer?: undefined
+  readonly audience?: undefined
+  /** Native mode: the issuers, each once; what a token says of its issuer picks the one that it is checked by. */
+  readonly issuers: ReadonlyArray<IssuerOptions>
+}
+
+/** One of several issuers. What is not given is as for the server. */
+export interface IssuerOptions {
+  /** Okta's authorization server, byte for byte as Okta shows it: `https://acme.okta.com/oauth2/default`. */
+  readonly issuer: string
+  /** The `aud` that its tokens must carry, one or several; with `accept: "id-token"` the client id. */
+  readonly audience: string | ReadonlyArray<string>
+  /** Signature algorithms accepted of it. */
+  readonly algorithms?: Algorithm | ReadonlyArray<Algorithm> | undefined
+  /** Its client ids (`cid`) whose tokens are accepted. */
+  readonly allowedClients?: string | ReadonlyArray<string> | undefined
+  /** Which kind of token is accepted of it: `id-token` where an Okta org server's people sign in at this application. */
+  readonly accept?: "access-token" | "id-token" | undefined
+}
+
 /** A client that need not register. */
 export interface ClientOptions {
   /** By which the client names itself. */
@@ -134,6 +168,14 @@ const shown = (field: string, value: unknown): string => {
   return safe.length > 200 ? `${safe.slice(0, 200)}…` : safe
 }
 
+/** What stands for the whole where one issuer is meant. */
+const firstOf = (issuers: unknown) => {
+  const first: unknown = Array.isArray(issuers) ? issuers[0] : undefined
+  return Predicate.isObject(first)
+    ? { issuer: Reflect.get(first, "issuer"), audience: Reflect.get(first, "audience") }
+    : {}
+}
+
 /**
  * Checks the options and fills in the defaults, or lists every mistake at once.
  *
@@ -141,7 +183,7 @@ const shown = (field: string, value: unknown): string => {
  * which are how tokens are verified, are only checked.
  */
 export const decode = (
-  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields]?: unknown },
+  options: { readonly [Field in keyof OktaOptions | "issuers" | keyof typeof Verification.fields]?: unknown },
   nameOf: (field: string) => string = (field) => field
 ): Result.Result<Settings, InvalidConfiguration> => {
   const { accept, cacheSize, mode: insisted, ...fields } = options
@@ -167,7 +209,22 @@ export const decode = (
   if (insisted !== undefined && insisted !== "native" && insisted !== "proxy") {
     report("mode", "is neither native nor proxy. Remove it: the mode follows from the other settings.", insisted)
   }
-  missing("issuer", "Give the issuer of your Okta authorization server, such as https://acme.okta.com/oauth2/default")
+  const several = given["issuers"] !== undefined && mode === "native"
+  if (several) {
+    for (const field of ["issuer", "audience"]) {
+      if (given[field] !== undefined) {
+        report(field, `is given beside issuers, each of which has its own. Remove one or the other.`, given[field])
+        delete given[field]
+      }
+    }
+    given["issuers"] = withLists(given["issuers"])
+  } else if (given["issuers"] !== undefined) {
+    report("issuers", "is a setting of native mode. In proxy mode people sign in at one: give it as issuer.")
+    delete given["issuers"]
+  }
+  if (!several) {
+    missing("issuer", "Give the issuer of your Okta authorization server, such as https://acme.okta.com/oauth2/default")
+  }
   if (mode === "native" && present.length > 0) {
     report(
       "mode",
@@ -176,7 +233,7 @@ export const decode = (
       insisted
     )
   }
-  if (mode === "native" || given["passThrough"] === true) {
+  if (mode === "native" && !several || given["passThrough"] === true) {
     missing("audience", "Give the audience of your Okta authorization server, such as api://default")
   }
   if (mode === "proxy" && given["passThrough"] === true && isOrgServer(given["issuer"])) {
@@ -215,14 +272,18 @@ export const decode = (
     }
   }
   const decoded: Result.Result<Settings, Schema.SchemaError> = mode === "native"
-    ? decodeNative({ ...given, mode })
+    ? decodeNative({ ...given, ...several ? firstOf(given["issuers"]) : undefined, mode })
     : decodeProxy({ ...given, mode })
   if (Result.isFailure(decoded)) {
     for (const { message, path } of standardIssues(decoded.failure.issue).issues) {
       const [field, index] = path ?? []
       if (typeof field !== "string" || given[field] === undefined) continue
       const value = given[field]
-      if (!(field in Proxy.fields)) report(field, "is not a setting. Look for a slip in its name.")
+      if (several && field === "issuers") {
+        const below = (path ?? []).slice(1).map(String)
+        const mistake = mistakeAt(value, below, message)
+        report(mistake.field, mistake.message, mistake.value)
+      } else if (!(field in Proxy.fields)) report(field, "is not a setting. Look for a slip in its name.")
       else report(field, message, Array.isArray(value) && typeof index === "number" ? value[index] : value)
     }
   }
@@ -257,6 +318,8 @@ export const decode = (
  */
 export class OktaConfig extends Context.Service<OktaConfig, Settings>()("effect-okta/config/OktaConfig") {
   /** From options in code; fails with `InvalidConfiguration`, which lists every mistake in them. */
-  static readonly layer = (options: OktaOptions): Layer.Layer<OktaConfig, InvalidConfiguration> =>
+  static readonly layer = (
+    options: OktaOptions | SeveralIssuersOptions
+  ): Layer.Layer<OktaConfig, InvalidConfiguration> =>
     Layer.effect(OktaConfig, Effect.suspend(() => Effect.fromResult(decode(options))))
 }

@@ -138,6 +138,16 @@ const someOf = <S extends Schema.Constraint>(item: S) =>
 const anyOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
 
+const Algorithms = someOf(
+  Schema.Literals(algorithms).annotate({
+    message: `is not an algorithm that can be accepted. Choose among ${algorithms.join(", ")}.`
+  })
+)
+
+const TokenKind = Schema.Literals(["access-token", "id-token"]).annotate({
+  message: "is neither access-token nor id-token. Give one of them."
+})
+
 const ScopeHierarchy = Schema.Record(Scope, Schema.Array(Scope).annotate({ message: "is not a list of scopes." }))
   .annotate({ message: "is no hierarchy. Give the scopes that each implies, such as { admin: [\"files:*\"] }." })
 
@@ -159,11 +169,7 @@ const Shared = {
   /** Scopes that stand for others, each with those that it implies. */
   scopeHierarchy: ScopeHierarchy.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed({}))),
   /** Signature algorithms accepted. */
-  algorithms: someOf(
-    Schema.Literals(algorithms).annotate({
-      message: `is not an algorithm that can be accepted. Choose among ${algorithms.join(", ")}.`
-    })
-  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(["RS256"] as const))),
+  algorithms: Algorithms.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(["RS256"] as const))),
   /** How far Okta's clock and ours may be apart; 10 minutes at most. */
   clockTolerance: lengthOfTime(
     "30 seconds",
@@ -213,6 +219,33 @@ export const ConfiguredClient = Schema.Struct({
 /** A client that the owner of this server has made known to it. */
 export type ConfiguredClient = typeof ConfiguredClient.Type
 
+/** One of several issuers whose tokens are accepted. */
+export const TrustedIssuer = Schema.Struct({
+  /** Okta's authorization server, byte for byte. */
+  issuer: Issuer,
+  /** The `aud` that its tokens must carry; of several, one is enough. */
+  audience: someOf(Named),
+  /** Signature algorithms accepted of it; absent: those of the settings. */
+  algorithms: Schema.optionalKey(Algorithms),
+  /** Its client ids whose tokens are accepted; absent: those of the settings. */
+  allowedClients: Schema.optionalKey(someOf(Named)),
+  /** Which kind of token is accepted of it; absent: that of the server. */
+  accept: Schema.optionalKey(TokenKind)
+}).annotate({ message: "is not an issuer. Give issuer and audience." })
+
+/** One of several issuers whose tokens are accepted. */
+export type TrustedIssuer = typeof TrustedIssuer.Type
+
+const TrustedIssuers = Schema.Array(TrustedIssuer).annotate({
+  message: "is no list of issuers. Give issuer and audience of each."
+}).check(Schema.makeFilter((issuers) => {
+  const names = issuers.map(({ issuer }) => issuer)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  return names.length === 0
+    ? "is empty. Give at least one."
+    : twice === undefined || `has ${twice} twice. Give each issuer once, with all its audiences.`
+}))
+
 /** Settings of a server whose clients sign in with Okta themselves. */
 export const Native = Schema.Struct({
   /** Clients sign in with Okta by themselves. */
@@ -220,6 +253,8 @@ export const Native = Schema.Struct({
   ...Shared,
   /** The `aud` that a token must carry; of several, one is enough. */
   audience: someOf(Named),
+  /** All the issuers, where there are several; `issuer` and `audience` are those of the first. */
+  issuers: Schema.optionalKey(TrustedIssuers),
   /** This server's public base URL. */
   serverUrl: Schema.optionalKey(ServerUrl)
 })
@@ -276,11 +311,7 @@ export const Proxy = Schema.Struct({
 
 /** What `VerifierOptions` may hold: checked along with the settings, and no part of them. */
 export const Verification = Schema.Struct({
-  accept: Schema.optionalKey(
-    Schema.Literals(["access-token", "id-token"]).annotate({
-      message: "is neither access-token nor id-token. Give one of them."
-    })
-  ),
+  accept: Schema.optionalKey(TokenKind),
   cacheSize: Schema.optionalKey(CacheSize)
 })
 

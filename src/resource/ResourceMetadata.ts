@@ -76,7 +76,9 @@ export const document = (settings: Settings, { resource }: ProtectedResource) =>
     .filter((scope) => scope !== "offline_access")
   return {
     resource,
-    authorization_servers: [settings.mode === "native" ? settings.issuer : settings.serverUrl],
+    authorization_servers: settings.mode === "proxy"
+      ? [settings.serverUrl]
+      : settings.issuers?.map(({ issuer }) => issuer) ?? [settings.issuer],
     ...(scopes.length > 0 ? { scopes_supported: scopes } : undefined),
     bearer_methods_supported: ["header"],
     ...(settings.resourceName === undefined ? undefined : { resource_name: settings.resourceName })

@@ -64,12 +64,16 @@ export const scopesOf = ({ scope, scp }: AccessTokenClaims): ReadonlyArray<strin
   return typeof scope === "string" && scope !== "" ? scope.split(" ").filter((name) => name !== "") : []
 }
 
-/** Who the token speaks for. Claims that an administrator shapes count only when they are of the type expected. */
-export const principalOf = (claims: AccessTokenClaims): Principal => {
+/**
+ * Who the token speaks for, and if asked who says so. Claims that an administrator shapes count only when they are of the
+ * type expected.
+ */
+export const principalOf = (claims: AccessTokenClaims, withIssuer = false): Principal => {
+  const issuer = withIssuer ? { issuer: claims.iss } : undefined
   const clientId = clientOf(claims)
   const scopes = scopesOf(claims)
   if (claims.uid === undefined && clientId === claims.sub) {
-    return { _tag: "Service", subject: clientId, clientId, scopes }
+    return { _tag: "Service", subject: clientId, clientId, scopes, ...issuer }
   }
   const { acr, amr, auth_time, email, email_verified, groups, preferred_username, sid, sub, uid } = claims
   return {
@@ -85,7 +89,8 @@ export const principalOf = (claims: AccessTokenClaims): Principal => {
     ...(typeof acr === "string" ? { acr } : undefined),
     amr: strings(amr),
     ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined),
-    ...(typeof sid === "string" ? { sessionId: sid } : undefined)
+    ...(typeof sid === "string" ? { sessionId: sid } : undefined),
+    ...issuer
   }
 }
 

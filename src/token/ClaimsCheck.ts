@@ -34,6 +34,9 @@ export const rulesOf = (settings: Settings, kind: ClaimRules["kind"]): ClaimRule
   allowedClients: settings.allowedClients,
   kind
 })
+/** Who a payload says issued it, for an error. */
+export const claimedIssuer = ({ iss }: { readonly [claim: string]: unknown }): string =>
+  typeof iss === "string" ? iss.slice(0, 200) : shown(iss)
 
 const decode = Schema.decodeUnknownResult(RequiredClaims)
 const standardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
@@ -59,8 +62,8 @@ export const check = (
   }
   if (payload["iss"] !== rules.issuer) {
     return new InvalidIssuer({
-      expected: rules.issuer,
-      actual: typeof payload["iss"] === "string" ? payload["iss"].slice(0, 200) : shown(payload["iss"])
+      expected: [rules.issuer],
+      actual: claimedIssuer(payload)
     })
   }
   if (payload["aud"] === undefined) return new InvalidAudience({ expected: rules.audience, actual: [] })

@@ -25,7 +25,9 @@ export const User = Schema.TaggedStruct("User", {
   /** When the person signed in, in seconds since 1970. */
   authTime: Schema.optionalKey(Schema.Number),
   /** The sign-in that the token came of (`sid`): in proxy mode always there. */
-  sessionId: Schema.optionalKey(Schema.String)
+  sessionId: Schema.optionalKey(Schema.String),
+  /** Who issued the token, where `issuers` are several: `subject`, `uid` and `clientId` are each issuer's own. */
+  issuer: Schema.optionalKey(Schema.String)
 })
 
 /** A person, acting through a client. */
@@ -38,7 +40,9 @@ export const Service = Schema.TaggedStruct("Service", {
   /** The client's id (`cid`). */
   clientId: Schema.String,
   /** What the token allows (`scp`, or else `scope`). */
-  scopes: Schema.Array(Schema.String)
+  scopes: Schema.Array(Schema.String),
+  /** Who issued the token, where `issuers` are several. */
+  issuer: Schema.optionalKey(Schema.String)
 })
 
 /** A client acting for itself, by a client-credentials token. */

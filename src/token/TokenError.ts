@@ -76,15 +76,17 @@ export class InvalidSignature extends Schema.TaggedError<InvalidSignature>()("In
 
 /** The token was issued by somebody else (RFC 9068 section 4). */
 export class InvalidIssuer extends Schema.TaggedError<InvalidIssuer>()("InvalidIssuer", {
-  /** The configured issuer. */
-  expected: Schema.String,
+  /** The issuers that are trusted: one, unless `issuers` is set. */
+  expected: Schema.Array(Schema.String),
   /** The token's `iss`, at most 200 characters of it. */
   actual: Schema.String
 }) {
   override get message() {
     return escaped(
-      `The token's issuer is ${JSON.stringify(this.actual)}, but this server trusts ` +
-        `${JSON.stringify(this.expected)}. Sign in at that issuer, or set OKTA_ISSUER to the token's, byte for byte.`
+      `The token's issuer is ${JSON.stringify(this.actual)}, but this server trusts ${list(this.expected)}. ` +
+        (this.expected.length === 1
+          ? "Sign in at that issuer, or set OKTA_ISSUER to the token's, byte for byte."
+          : "Sign in at one of them, or add the token's to the option issuers, byte for byte.")
     )
   }
 }

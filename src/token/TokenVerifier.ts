@@ -34,8 +34,11 @@ export interface VerifierOptions {
   readonly cacheSize?: number | undefined
 }
 
-/** The longest time for which a verified token is remembered. */
-const longestVerdict = Duration.toMillis("5 minutes")
+/** How many verified tokens are remembered, unless options say. */
+export const defaultCacheSize = 10_000
+
+/** The longest time for which a verified token is remembered, in milliseconds. */
+export const longestVerdict = Duration.toMillis("5 minutes")
 
 /** A longer token is not read for the sake of a span. */
 const longestShown = 16 * 1024
@@ -99,9 +102,11 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
         const signature = yield* Signature
         const clock = yield* Clock.Clock
 
+        // Where there is but one issuer nobody has to be told which.
+        const isOneOfSeveral = config.mode === "native" && config.issuers !== undefined
         const kind = options.accept ?? "access-token"
         const rules = ClaimsCheck.rulesOf(config, kind)
-        const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? 10_000)
+        const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? defaultCacheSize)
         const underway = new Map<string, Underway>()
 
         const decide = (
@@ -116,7 +121,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
           verdicts.set(token, { key }, Math.min(claims.exp * 1000, now + longestVerdict))
-          return Effect.succeed({ claims, principal: principalOf(claims) })
+          return Effect.succeed({ claims, principal: principalOf(claims, isOneOfSeveral) })
         }
 
         // Whoever verified the token first may change what it got. What is given to all the others is read once more.
@@ -126,7 +131,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const now = clock.currentTimeMillisUnsafe() / 1000
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
-          return verdict.accepted = Effect.succeed(frozen({ claims, principal: principalOf(claims) }))
+          return verdict.accepted = Effect.succeed(frozen({ claims, principal: principalOf(claims, isOneOfSeveral) }))
         }
 
         const verifyWith = (

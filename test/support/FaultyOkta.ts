@@ -5,6 +5,7 @@ import { generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
+import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { Discovery } from "../../src/provider/Discovery.ts"
 import { Jwks } from "../../src/provider/Jwks.ts"
@@ -359,7 +360,7 @@ export interface FaultyOkta {
   ) => Effect.Effect<{ readonly value: A; readonly elapsed: number }, E>
 }
 
-type Settings = Partial<Parameters<typeof OktaAuth.layer>[0]>
+type Settings = Partial<OktaOptions & OktaAuth.StartOptions>
 
 /** The library under test. */
 export interface Started {

@@ -11,7 +11,7 @@ it("messages quote what a token says so that it can be logged as it stands", () 
       new Errors.UnsupportedAlgorithm({ expected: [text], actual: text }),
       new Errors.WrongTokenType({ expected: text, actual: text }),
       new Errors.InvalidSignature({ kid: text, algorithm: text }),
-      new Errors.InvalidIssuer({ expected: text, actual: text }),
+      new Errors.InvalidIssuer({ expected: [text], actual: text }),
       new Errors.InvalidAudience({ expected: [text], actual: [text] }),
       new Errors.InvalidClaim({ claim: text, problem: text }),
       new Errors.ClientNotAllowed({ allowed: [text], clientId: text }),

@@ -57,7 +57,7 @@ const wrongIssuer = (what: string, iss: unknown, actual: string): Case => [
   what,
   tokenFor({ iss }),
   "InvalidIssuer",
-  { expected: issuer, actual },
+  { expected: [issuer], actual },
   `The token's issuer is ${
     JSON.stringify(actual)
   }, but this server trusts "${issuer}". Sign in at that issuer, or set ` +
