@@ -62,31 +62,24 @@ const read = ({ clockSkew, json }: Document, url: string, settings: OktaSettings
 /** The metadata at both places where it can be, as the server reads it and as clients do. */
 const discovery = Effect.fnUntraced(function*(ask: Ask, settings: OktaSettings) {
   const urls = wellKnownUrls(settings.issuer)
-  const [openid, oauth] = yield* Effect.all(
-    [urls[0], urls[1]].map((url) =>
-      Effect.map(document(ask, url), Result.flatMap((document) => read(document, url, settings)))
-    ),
+  const found = yield* Effect.forEach(
+    urls,
+    (url) => Effect.map(document(ask, url), Result.flatMap((document) => read(document, url, settings))),
     { concurrency: "unbounded" }
-  ).pipe(Effect.map(([openid, oauth]) => [openid, oauth] as const))
-  const place = (index: 0 | 1) => ({ check: "discovery", tried: `GET ${urls[index]}` })
-  const good = "metadata, of this issuer"
-
-  const checks: Array<Check> = []
-  const usable = [openid, oauth].find((one) => one !== undefined && Result.isSuccess(one))
-  for (const [index, one] of [[0, openid], [1, oauth]] as const) {
-    if (one === undefined) continue
-    if (Result.isSuccess(one)) checks.push(ok({ ...place(index), found: good }))
-    else if (usable === undefined) checks.push(failed({ ...place(index), ...one.failure }))
-    else if (one.failure.found.startsWith("404")) {
-      checks.push(
-        skipped({ ...place(index), found: one.failure.found, meaning: "It is not there, and the other one will do." })
-      )
-    } else checks.push(warning({ ...place(index), ...one.failure }))
-  }
+  )
+  const usable = found.find(Result.isSuccess)
+  const checks = found.map((one, index) => {
+    const place = { check: "discovery", tried: `GET ${urls[index]}` }
+    if (Result.isSuccess(one)) return ok({ ...place, found: "metadata, of this issuer" })
+    if (usable === undefined) return failed({ ...place, ...one.failure })
+    return one.failure.found.startsWith("404")
+      ? skipped({ ...place, found: one.failure.found, meaning: "It is not there, and the other one will do." })
+      : warning({ ...place, ...one.failure })
+  })
   // One trouble at both places is told once.
   const [first, second] = checks
   const same = usable === undefined && first?.meaning === second?.meaning && first?.mend === second?.mend
-  return { checks: same ? checks.slice(0, 1) : checks, okta: usable && Result.getOrUndefined(usable) }
+  return { checks: same ? checks.slice(0, 1) : checks, okta: usable?.success }
 })
 
 const keysMaxBytes = 256 * 1024

@@ -20,8 +20,9 @@ const origin = "https://client.example"
 type Members = { readonly [member: string]: unknown }
 
 /** What this server answers in place of a document of its own. */
-const wrong = ({ headers, status, text }: Answer, url: string): Trouble => {
-  const found = status === 200 ? "200, something that is not JSON" : String(status)
+const wrong = (answer: Answer, url: string): Trouble => {
+  const { headers, status } = answer
+  const found = status !== 200 ? String(status) : isPage(answer) ? "200, a web page" : "200, something that is not JSON"
   if (status >= 300 && status < 400) {
     return {
       found: `${status}, a redirect to ${excerpt((headers["location"] ?? "nowhere").replace(/[?#].*$/s, ""))}`,
@@ -47,9 +48,7 @@ const wrong = ({ headers, status, text }: Answer, url: string): Trouble => {
     }
   }
   return {
-    found: status === 200 && isPage({ headers, status, text, clockSkew: undefined, retryAfter: undefined })
-      ? "200, a web page"
-      : found,
+    found,
     meaning: "Somebody else answers at SERVER_URL: another server, or a login page before it.",
     mend:
       "Let the reverse proxy hand on everything below SERVER_URL, /.well-known at its root, and ask for no login of its own."

@@ -1,7 +1,8 @@
+import { Schema } from "effect"
 import type { Algorithm } from "../../config/Algorithm.ts"
 import * as ClaimsCheck from "../../token/ClaimsCheck.ts"
 import * as HeaderPolicy from "../../token/HeaderPolicy.ts"
-import type { TokenRefused } from "../../token/TokenError.ts"
+import { TokenRefused } from "../../token/TokenError.ts"
 
 /** Members of a header, or claims. */
 export type Members = Readonly<Record<string, unknown>>
@@ -31,7 +32,7 @@ const faultsIn = (
   return faults
 }
 
-const isRefusal = (verdict: unknown): verdict is TokenRefused => verdict instanceof Error
+const isRefusal = Schema.is(TokenRefused)
 
 const without = (members: Members, name: string): Members =>
   Object.fromEntries(Object.entries(members).filter(([member]) => member !== name))
