@@ -73,6 +73,7 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: StoreChoice.Chosen,
+  unused: Effect.Effect<void>,
   { accept, admit, audit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const started = Layer.effectDiscard(Effect.gen(function*() {
@@ -92,7 +93,10 @@ const from = (
     const verifier = settings.issuers === undefined
       ? TokenVerifier.layerWith(options).pipe(Layer.provideMerge(okta))
       : SeveralIssuers.layer(settings, settings.issuers, options)
-    return native(options).pipe(Layer.provideMerge(started), Layer.provideMerge(verifier))
+    return Layer.merge(native(options), Layer.effectDiscard(unused)).pipe(
+      Layer.provideMerge(started),
+      Layer.provideMerge(verifier)
+    )
   }))
   return mode.pipe(
     Layer.provide(OktaHttp.layer),
@@ -197,7 +201,8 @@ export function layer(
 export function layer(
   { admit, audit, failFast, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ) {
-  return from(OktaConfig.layer(options), StoreChoice.given(store), { ...options, admit, audit, failFast })
+  const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: false })
+  return from(OktaConfig.layer(options), StoreChoice.given(store), unused, { ...options, admit, audit, failFast })
 }
 
 /**
@@ -228,7 +233,8 @@ export function layerConfig(
 export function layerConfig(
   { admit, audit, failFast, store, ...options }: (Partial<OktaOptions> | SeveralIssuersOptions) & StartOptions = {}
 ) {
-  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), {
+  const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: true })
+  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), unused, {
     ...options,
     admit,
     audit,

@@ -43,9 +43,12 @@ export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
   /** The keys that the issuer publishes. */
   known: Schema.Array(Schema.String),
   /** Who the token says issued it; nothing proves that. */
-  claimedIssuer: Schema.optionalKey(Schema.String)
+  claimedIssuer: Schema.optionalKey(Schema.String),
+  /** Whether only this server's own tokens are accepted, in proxy mode. */
+  ownToken: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
+    if (this.ownToken === true) return ofOwnTokens(this)
     const origin = this.claimedIssuer === undefined || this.claimedIssuer === this.issuer
       ? "It comes from another authorization server, or its key has been withdrawn: sign in again."
       : `It says that it comes from ${quoted(this.claimedIssuer)}: sign in at the configured issuer, or ` +
@@ -58,6 +61,18 @@ export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", {
       quoted(this.kid)
     }, which ${this.issuer} does not publish. ${origin}${orgServer}`
   }
+}
+
+/** Why a token is signed with none of this server's own keys, where only those count. */
+const ofOwnTokens = ({ claimedIssuer, issuer, kid }: UnknownKey): string => {
+  const reason = claimedIssuer === undefined || claimedIssuer === issuer
+    ? "The key was taken out of signingKeys, or made up before a restart. The client has to refresh its tokens, or have " +
+      "the person sign in again; keep a key in signingKeys for an hour after another has taken its place."
+    : `It says that it comes from ${
+      quoted(claimedIssuer)
+    }, but in proxy mode clients hold tokens of this server's own: ` +
+      `get one at ${issuer}.`
+  return `The token is signed with the key ${quoted(kid)}, which is none of this server's. ${reason}`
 }
 
 const mayBeOrgServer = (issuer: string | undefined) =>

@@ -52,6 +52,8 @@ export interface OktaSession {
     readonly idToken: Redacted.Redacted<string>
     /** When the access token ends, in seconds since 1970. */
     readonly expiresAt: number
+    /** What the access token allows, where Okta says so. */
+    readonly scopes?: ReadonlyArray<string>
   }
   /** When the person signed in, in seconds since 1970. */
   readonly authTime?: number
@@ -98,7 +100,8 @@ const TokenAnswer = Schema.Struct({
   token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
   expires_in: Schema.Finite.check(Schema.isGreaterThan(0)),
   id_token: Schema.optionalKey(Schema.NonEmptyString),
-  refresh_token: Schema.optionalKey(Schema.NonEmptyString)
+  refresh_token: Schema.optionalKey(Schema.NonEmptyString),
+  scope: Schema.optionalKey(Schema.String)
 })
 
 const ErrorAnswer = Schema.Struct({
@@ -203,7 +206,7 @@ export class OktaClient extends Context.Service<OktaClient, {
         const answer = yield* post(url, fields)
         const tokens = answer.status === 200 ? decodeTokens(answer.json) : Option.none()
         if (Option.isNone(tokens)) return yield* refusal(url, answer)
-        const { access_token, expires_in, id_token, refresh_token } = tokens.value
+        const { access_token, expires_in, id_token, refresh_token, scope } = tokens.value
         const grantedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
         const user = yield* Effect.onError(
           prove(tokens.value, nonce),
@@ -215,7 +218,8 @@ export class OktaClient extends Context.Service<OktaClient, {
             accessToken: Redacted.make(access_token),
             ...(refresh_token === undefined ? undefined : { refreshToken: Redacted.make(refresh_token) }),
             idToken: Redacted.make(id_token ?? ""),
-            expiresAt: grantedAt + Math.floor(expires_in)
+            expiresAt: grantedAt + Math.floor(expires_in),
+            ...(scope === undefined ? undefined : { scopes: scope.split(" ").filter(Boolean) })
           },
           ...(user.authTime === undefined ? undefined : { authTime: user.authTime })
         }

@@ -10,7 +10,7 @@ import type { OktaHttp } from "../provider/OktaHttp.ts"
 import { protectedResources } from "../resource/ResourceMetadata.ts"
 import type { Store } from "../store/Store.ts"
 import type { Signature } from "../token/Signature.ts"
-import { InvalidAudience, InvalidClaim, type TokenError } from "../token/TokenError.ts"
+import { InvalidAudience, InvalidClaim, InvalidIssuer, type TokenError } from "../token/TokenError.ts"
 import { TokenVerifier, type VerifiedToken, type VerifierOptions } from "../token/TokenVerifier.ts"
 import * as AuthorizationServerMetadata from "./AuthorizationServerMetadata.ts"
 import * as Authorize from "./authorize/Authorize.ts"
@@ -79,10 +79,27 @@ export const verifier = (
   Layer.unwrap(
     Effect.map(
       proxySettings,
-      ({ passThrough }): ReturnType<typeof verifier> =>
-        passThrough ? TokenVerifier.layerWith(options) : ownTokens(options)
+      ({ passThrough }): ReturnType<typeof verifier> => passThrough ? oktaTokens(options) : ownTokens(options)
     )
   )
+
+/** Verifies tokens of Okta's, of which those issued before `revokedBefore` have ended as well. */
+const oktaTokens = (
+  options: Pick<VerifierOptions, "cacheSize">
+): Layer.Layer<TokenVerifier, InvalidConfiguration, OktaConfig | Jwks | Signature> =>
+  Layer.effect(
+    TokenVerifier,
+    Effect.gen(function*() {
+      const { revokedBefore = 0 } = yield* proxySettings
+      const { verify, verifyText } = yield* TokenVerifier
+      const check = (verified: Effect.Effect<VerifiedToken, TokenError>) =>
+        Effect.filterOrFail(verified, ({ claims }) => claims.iat >= revokedBefore, () => revoked)
+      return TokenVerifier.of({
+        verify: (token) => check(verify(token)),
+        verifyText: (token) => check(verifyText(token))
+      })
+    })
+  ).pipe(Layer.provide(TokenVerifier.layerWith(options)))
 
 /** The settings by which this server's own tokens are verified. */
 export const ownTrust = (settings: ProxySettings): ProxySettings => {
@@ -134,11 +151,10 @@ const ownTokens = (
 
       const check = (verified: Effect.Effect<VerifiedToken, TokenError>) =>
         Effect.flatMap(
-          Effect.catchTag(
-            verified,
-            "InvalidAudience",
-            (error) => Effect.fail(new InvalidAudience({ ...error, ownToken: true }))
-          ),
+          Effect.catchTags(verified, {
+            InvalidAudience: (error) => Effect.fail(new InvalidAudience({ ...error, ownToken: true })),
+            InvalidIssuer: (error) => Effect.fail(new InvalidIssuer({ ...error, ownToken: true }))
+          }),
           whileGranted
         )
       return TokenVerifier.of({

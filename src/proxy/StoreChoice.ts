@@ -52,6 +52,26 @@ const named = Config.all({
 
 const isEmpty = (text: Redacted.Redacted<string>) => Redacted.value(text) === ""
 
+/** Tells the owner of a server in native mode of what has no effect there: these options, or variables of the environment. */
+export const warnOfUnused = Effect.fnUntraced(function*(
+  options: { readonly [option: string]: unknown },
+  { environment }: { readonly environment: boolean }
+) {
+  const { file, redis } = environment ? yield* named : { file: "", redis: Redacted.make("") }
+  const unused = [
+    ...Object.keys(options).filter((option) => options[option] !== undefined),
+    ...(file === "" ? [] : [variables.file]),
+    ...(isEmpty(redis) ? [] : [variables.redis])
+  ]
+  if (unused.length > 0) {
+    yield* Effect.logWarning(
+      `Without client credentials this server is in native mode, where ${unused.join(" and ")} ${
+        unused.length === 1 ? "has" : "have"
+      } no effect: nobody signs in here. Remove that, or give clientId and clientSecret.`
+    )
+  }
+})
+
 /** What is wrong with what the environment says about the store, as far as that can be told without opening it. */
 const mistakes: Effect.Effect<ReadonlyArray<ConfigurationProblem>> = Effect.map(named, ({ file, redis }) => {
   if (isEmpty(redis)) return []

@@ -79,12 +79,17 @@ export class InvalidIssuer extends Schema.TaggedError<InvalidIssuer>()("InvalidI
   /** The issuers that are trusted: one, unless `issuers` is set. */
   expected: Schema.Array(Schema.String),
   /** The token's `iss`, at most 200 characters of it. */
-  actual: Schema.String
+  actual: Schema.String,
+  /** Whether one of this server's keys signed the token, in proxy mode. */
+  ownToken: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return escaped(
       `The token's issuer is ${JSON.stringify(this.actual)}, but this server trusts ${list(this.expected)}. ` +
-        (this.expected.length === 1
+        (this.ownToken === true
+          ? "It is of before serverUrl was changed, or of another server with the same signingKeys. The client has to have " +
+            "the person sign in again."
+          : this.expected.length === 1
           ? "Sign in at that issuer, or set OKTA_ISSUER to the token's, byte for byte."
           : "Sign in at one of them, or add the token's to the option issuers, byte for byte.")
     )

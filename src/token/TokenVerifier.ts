@@ -248,6 +248,6 @@ const withClaimedIssuer = (error: UnknownKey, jws: CompactJws.CompactJws): Unkno
   const payload = StrictJson.parse(jws.payload)
   const issuer = CompactJws.isJsonObject(payload) ? payload["iss"] : undefined
   return typeof issuer === "string"
-    ? new UnknownKey({ issuer: error.issuer, kid: error.kid, known: error.known, claimedIssuer: issuer.slice(0, 200) })
+    ? new UnknownKey({ ...error, claimedIssuer: issuer.slice(0, 200) })
     : error
 }

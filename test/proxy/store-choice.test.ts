@@ -2,10 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
 import * as Environment from "../../src/config/Environment.ts"
+import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as StoreChoice from "../../src/proxy/StoreChoice.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { StoreUnavailable } from "../../src/store/Store.ts"
 import { Store } from "../../src/store/Store.ts"
+import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { build } from "./ProxyTest.ts"
 
@@ -68,6 +70,29 @@ describe("the store of proxy mode", () => {
         SQLITE_FILE: "a.sqlite"
       })
       assert.deepStrictEqual(both.problems.map(({ field }) => field), ["SQLITE_FILE"])
+    }))
+
+  it.effect("has no effect in native mode, which is said at the start", () =>
+    Effect.gen(function*() {
+      const native = {
+        OKTA_ISSUER: "https://acme.okta.com/oauth2/default",
+        OKTA_AUDIENCE: "api://default",
+        SERVER_URL: "http://127.0.0.1:1"
+      }
+      const start = (variables: Readonly<Record<string, string>>, options: OktaAuth.StartOptions = {}) =>
+        build(
+          OktaAuth.layerConfig({ ...options, failFast: false }).pipe(
+            Layer.provide(OktaTest.layer()),
+            Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ ...native, ...variables })))
+          )
+        )
+      const said = Effect.map(start({ SQLITE_FILE: "a.sqlite" }, { store: broken, admit: {} }), ({ warnings }) =>
+        warnings)
+      assert.include((yield* said).join(), "in native mode, where store and admit and SQLITE_FILE have no effect")
+      const redis = yield* start({ REDIS_URL: "redis://:canary@127.0.0.1" })
+      assert.include(redis.warnings.join(), "REDIS_URL has no effect")
+      assert.notInclude(redis.warnings.join(), "canary")
+      assert.notInclude((yield* start({ SQLITE_FILE: " " })).warnings.join(), "no effect")
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>

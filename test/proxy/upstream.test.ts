@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeProtectedHeader } from "jose"
 import * as Scene from "../support/ProxyScene.ts"
+import { assertHidden } from "../support/Watch.ts"
 import { ec, ring } from "./grant/KeyRing.ts"
 
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
@@ -48,6 +49,37 @@ describe("passThrough", () => {
       assert.notStrictEqual(renewed.accessToken, accessToken)
     }))
 
+  it.effect("says what Okta's token allows, whatever the client asked of this server, and shows it to nobody else", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings })
+      const granted = "openid profile email offline_access mcp:read"
+      const answer = yield* scene.one.token(scene.redemption(yield* scene.code({ scope: "mcp:read" })))
+      assert.strictEqual(Scene.membersOf(answer)["scope"], granted)
+      const first = Scene.tokensOf(answer)
+      yield* TestClock.adjust("61 minutes")
+      const renewed = yield* scene.one.token(scene.refreshment(first.refreshToken, { scope: "mcp:read" }))
+      assert.strictEqual(Scene.membersOf(renewed)["scope"], granted)
+      const second = Scene.tokensOf(renewed)
+      assert.strictEqual((yield* scene.one.call(second.accessToken)).status, 200)
+      yield* scene.one.call(`${second.accessToken}x`)
+      // #192
+      const ofOkta = scene.oktaAnswers.flatMap((text) => [...text.matchAll(/"(?:access|refresh|id)_token":"([^"]+)"/g)])
+        .map(([, token = ""]) => token)
+      assert.isAtLeast(ofOkta.length, 5)
+      assertHidden(scene.watch.text, [first.accessToken, second.accessToken, ...ofOkta])
+    }))
+
+  it.effect("Okta's tokens end with revokedBefore", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings })
+      const { accessToken } = yield* scene.signIn()
+      const later = yield* scene.start({ revokedBefore: new Date(Scene.now * 1000) })
+      assert.strictEqual((yield* later.call(accessToken)).status, 200)
+      const after = yield* scene.start({ revokedBefore: new Date((Scene.now + 1) * 1000) })
+      assert.strictEqual((yield* after.call(accessToken)).status, 401)
+      assert.include(scene.watch.lines.join("\n"), "revokedBefore")
+    }))
+
   it.effect("lets nobody in with a token for another audience", () =>
     Effect.gen(function*() {
       const scene = yield* Scene.make({ settings: { ...settings, audience: "api://other" } })
@@ -91,7 +123,7 @@ it.effect("who may call, and how long their tokens may be, is not asked of Okta'
 describe("the key ring", () => {
   it.effect("is replaced without a restart: old tokens are good as long as their key is in it", () =>
     Effect.gen(function*() {
-      const { one, refreshment, signIn } = yield* Scene.make()
+      const { one, refreshment, signIn, watch } = yield* Scene.make()
       const first = { ...ec(), kid: "first" }
       const second = { ...ec(), kid: "second" }
       const reload = (...keys: ReadonlyArray<object>) => one.ask("/reload", { body: Redacted.value(ring(...keys)) })
@@ -105,9 +137,36 @@ describe("the key ring", () => {
       assert.include((yield* one.ask("/.well-known/jwks.json")).body, "\"first\"")
       yield* reload(second)
       assert.strictEqual((yield* one.call(accessToken)).status, 401)
+      assert.include(watch.lines.join("\n"), "The key was taken out of signingKeys")
       assert.strictEqual((yield* one.call(renewed.accessToken)).status, 200)
       const wrong = yield* one.ask("/reload", { body: "{\"keys\":[]}" })
       assert.strictEqual(wrong.status, 400)
       assert.strictEqual((yield* one.call(renewed.accessToken)).status, 200)
+    }))
+})
+
+describe("a token that this server does not take is explained in its own words", () => {
+  it.effect("one of Okta's", () =>
+    Effect.gen(function*() {
+      const { okta, one, watch } = yield* Scene.make()
+      const { accessToken } = yield* Effect.orDie(okta.signIn({ redirectUri: `${Scene.serverUrl}/oauth/callback` }))
+      assert.strictEqual((yield* one.call(accessToken)).status, 401)
+      const said = watch.lines.join("\n")
+      assert.include(
+        said,
+        "in proxy mode clients hold tokens of this server's own: get one at https://mcp.example.com."
+      )
+      assert.notInclude(said, "org server")
+    }))
+
+  it.effect("one of before a change of serverUrl", () =>
+    Effect.gen(function*() {
+      const { one: _, signIn, start, watch } = yield* Scene.make()
+      const { accessToken } = yield* signIn()
+      const moved = yield* start({ serverUrl: "https://new.example.com" })
+      assert.strictEqual((yield* moved.call(accessToken)).status, 401)
+      const said = watch.lines.join("\n")
+      assert.include(said, "It is of before serverUrl was changed")
+      assert.notInclude(said, "OKTA_ISSUER")
     }))
 })

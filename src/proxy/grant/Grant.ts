@@ -101,22 +101,22 @@ export class Grants extends Context.Service<Grants, {
         if (Option.isNone(token) || expiresIn <= 0) {
           return yield* new InvalidGrant({ reason: "Okta's access token has ended, and cannot be renewed" })
         }
-        return { token: token.value, expiresIn }
+        return { token: token.value, expiresIn, scopes: okta.scopes }
       })
 
       const issue = Effect.fnUntraced(function*(
         client: Client,
         grantId: string,
         grant: Grant,
-        scopes: ReadonlyArray<string>
+        asked: ReadonlyArray<string>
       ) {
-        const { expiresIn, token } = settings.passThrough
+        const { expiresIn, scopes, token } = settings.passThrough
           ? yield* handOn(grant)
-          : yield* issueOwn(grantId, grant, scopes)
+          : { ...yield* issueOwn(grantId, grant, asked), scopes: asked }
         const refreshToken = isRenewable(grant) && mayRefresh(client)
           ? yield* RefreshToken.write(sealed, { grantId, generation: grant.generation })
           : undefined
-        return { accessToken: token, expiresIn, refreshToken, scopes }
+        return { accessToken: token, expiresIn, refreshToken, scopes: scopes ?? asked }
       })
 
       /** The grant, which from now on is kept for as long as grants are. */

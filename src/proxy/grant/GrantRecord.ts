@@ -10,7 +10,9 @@ const OktaTokens = Schema.Struct({
   idToken: Schema.String,
   refreshToken: Schema.optionalKey(Schema.String),
   /** When the access token ends, in seconds since 1970. */
-  expiresAt: Schema.Number
+  expiresAt: Schema.Number,
+  /** What the access token allows, where Okta says so. */
+  scopes: Schema.optionalKey(Schema.Array(Schema.String))
 })
 
 /** What a person has granted to a client, as it is kept. Times are in seconds since 1970. */

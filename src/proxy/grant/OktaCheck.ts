@@ -116,13 +116,13 @@ export const make = Effect.fnUntraced(function*(
     let current = Option.some(before)
     while (Option.isSome(current)) {
       const found = current.value
-      const kept = found.value.okta.refreshToken
+      const { refreshToken: kept, scopes } = found.value.okta
       const next: Grant = {
         ...found.value,
         user: session.user,
         checkedAt,
-        // Okta repeats the refresh token only where it replaces it (RFC 6749 section 6).
-        okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...tokens }
+        // Okta repeats the refresh token only where it replaces it, and need not repeat scopes (RFC 6749 section 6).
+        okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...(scopes && { scopes }), ...tokens }
       }
       const replaced = yield* records.replace(id, found, next, timeToLive(next, checkedAt))
       if (Option.isSome(replaced)) return replaced

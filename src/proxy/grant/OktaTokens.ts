@@ -9,7 +9,7 @@ export type OktaTokens = OktaSession["tokens"]
 /** Okta's tokens as they are kept: each sealed once more. */
 export const seal = (
   sealed: Sealed["Service"],
-  { accessToken, expiresAt, idToken, refreshToken }: OktaTokens
+  { accessToken, expiresAt, idToken, refreshToken, scopes }: OktaTokens
 ): Effect.Effect<Grant["okta"]> => {
   const one = (token: Redacted.Redacted<string>) => sealed.seal("upstream", Redacted.value(token))
   return Effect.map(
@@ -18,7 +18,8 @@ export const seal = (
       accessToken,
       idToken,
       ...(refreshToken === undefined ? undefined : { refreshToken }),
-      expiresAt
+      expiresAt,
+      ...(scopes === undefined ? undefined : { scopes })
     })
   )
 }

@@ -84,7 +84,9 @@ export class SigningKeys extends Context.Service<SigningKeys, {
           Effect.suspend(() => {
             const key = ring.peek(kid)
             return key === undefined
-              ? Effect.fail(new UnknownKey({ issuer: serverUrl, kid: kid.slice(0, 100), known: ring.kids() }))
+              ? Effect.fail(
+                new UnknownKey({ issuer: serverUrl, kid: kid.slice(0, 100), known: ring.kids(), ownToken: true })
+              )
               : Effect.succeed(key)
           }),
         peek: ring.peek,
