@@ -112,9 +112,13 @@ const session = (visit: Visit | undefined, { people }: Parties): Html => {
     return html`<section class="sheet session" aria-labelledby="session"><h2 id="session">${
       again ? "Nobody is signed in" : "Begin here"
     }</h2>
-<p class="soft">You will be asked twice: by the server, whether this client may act for you, and by Okta, who you are. Any of ${
-      people.join(", ")
-    } works there, and a password is filled in.</p>
+<p class="soft">${
+      again
+        ? "You will be asked again whether this client may act for you. Okta may still know you; then it asks nothing."
+        : `You will be asked twice: by the server, whether this client may act for you, and by Okta, who you are. Any of ${
+          people.join(", ")
+        } works there, and a password is filled in.`
+    }</p>
 <div class="actions">${button("/begin", again ? "Sign in again" : "Sign in", true)}</div>
 ${plan}</section>`
   }

@@ -74,7 +74,8 @@ export const makeVisits = (memory: Memory): Visits => {
   const get = (id: string) =>
     Effect.flatMap(
       memory.get("Visit", id),
-      (kept) => kept === undefined ? Effect.undefined : Effect.orDie(decodeVisit(kept))
+      // One that another release has written is as none.
+      (kept) => kept === undefined ? Effect.undefined : Effect.catch(decodeVisit(kept), () => Effect.undefined)
     )
   const put = (id: string, visit: Visit) => memory.put("Visit", id, { ...visit })
   const change = (id: string, change: (visit: Visit) => Visit) =>
