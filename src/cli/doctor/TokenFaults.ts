@@ -17,7 +17,7 @@ const faultsIn = (
   given: Members,
   check: (members: Members) => unknown,
   placeOf: (error: TokenRefused, members: Members) => string,
-  mend: (members: Members, place: string, error: TokenRefused) => Members
+  mend: (members: Members, place: string, again: boolean) => Members
 ): Faults => {
   const faults = new Map<string, TokenRefused>()
   let members = given
@@ -25,9 +25,9 @@ const faultsIn = (
     const verdict = check(members)
     if (!isRefusal(verdict)) break
     const place = placeOf(verdict, members)
-    // What mending has brought about is no fault of the token.
-    if (!faults.has(place) && members[place] === given[place]) faults.set(place, verdict)
-    members = mend(members, place, verdict)
+    const again = faults.has(place)
+    if (!again) faults.set(place, verdict)
+    members = mend(members, place, again)
   }
   return faults
 }
@@ -67,6 +67,8 @@ export const inHeader = (header: Members, accepted: ReadonlyArray<Algorithm>): F
 /** Where an ID token shows that it is one. */
 const idTokenMarks = ["nonce", "at_hash", "c_hash"]
 
+const secondOf = (value: unknown): number | undefined => Number.isSafeInteger(value) ? Number(value) : undefined
+
 /** What the rules for claims have against each of them; `now` is in seconds since 1970, `clockSkew` in milliseconds. */
 export const inClaims = (
   claims: Members,
@@ -94,8 +96,10 @@ export const inClaims = (
           return members["cid"] === undefined && members["client_id"] !== undefined ? "client_id" : "cid"
       }
     },
-    (members, place) => {
+    (members, place, again) => {
       const second = Math.floor(now)
+      const iat = secondOf(members["iat"])
+      const exp = secondOf(members["exp"])
       switch (place) {
         case "iss":
           return { ...members, iss: rules.issuer }
@@ -104,8 +108,14 @@ export const inClaims = (
         case "sub":
           return { ...members, sub: "mended" }
         case "exp":
+          return again
+            ? { ...members, iat: second, exp: second + 1 }
+            : { ...members, exp: Math.max(second, iat ?? second) + 1 }
         case "iat":
-          return { ...members, iat: second, exp: second + 1 }
+          // The token lives as long as it did, so that too long a life remains one.
+          return iat === undefined || exp === undefined
+            ? { ...members, iat: second }
+            : { ...members, iat: second, exp: second + Math.max(1, exp - iat) }
         case "cid":
         case "client_id":
           return typeof members[place] === "string" || rules.allowedClients !== undefined

@@ -293,6 +293,7 @@ describe("All faults of a token", () => {
     aud: ["api://other"],
     sub: "",
     exp: now - 1,
+    iat: now + 600,
     nbf: now + 60,
     cid: "0oa2other",
     uid: 7,
@@ -306,6 +307,23 @@ describe("All faults of a token", () => {
       const chosen = names.filter((_, index) => (set >> index) % 2 === 1)
       const claims = { ...good, ...Object.fromEntries(chosen.map((name) => [name, defects[name]])) }
       assert.deepStrictEqual([...inClaims(claims, rules, now, undefined).keys()].sort(), [...chosen].sort())
+    }
+  })
+
+  it("of its times, also where two come from one", () => {
+    for (
+      const [iat, exp, ...faults] of [
+        [now + 600, now + 600 + 30 * 86_400, "exp", "iat"],
+        [now - 40 * 86_400, now + 60, "exp"],
+        [now - 40 * 86_400, now - 60, "exp"],
+        [now + 600, "soon", "exp", "iat"],
+        ["today", now - 60, "exp", "iat"],
+        [undefined, undefined, "exp", "iat"],
+        [now - 60, now + 60]
+      ] as const
+    ) {
+      const found = inClaims({ ...good, iat, exp, cid: "0oa2other" }, rules, now, undefined)
+      assert.deepStrictEqual([...found.keys()].sort(), ["cid", ...faults], `${iat} ${exp}`)
     }
   })
 
