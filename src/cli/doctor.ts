@@ -25,6 +25,7 @@ import { mistakes } from "./doctor/SettingsChecks.ts"
 import { Ended } from "./Ended.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import { settingFlags, timeout as readTimeout, withSettings } from "./settings.ts"
+import * as SigningKeysFile from "./SigningKeysFile.ts"
 
 const given = (name: string) =>
   Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
@@ -83,7 +84,8 @@ const chosenStore: Effect.Effect<StoreChecked> = Effect.gen(function*() {
 export const diagnose = Effect.fnUntraced(function*(
   examination: Omit<Examination, "store"> & { readonly store?: StoreChecked | undefined }
 ): Effect.fn.Return<Diagnosis, InvalidConfiguration, OktaHttp | FileSystem.FileSystem | Path.Path> {
-  const environment = yield* KeptSecrets.existing
+  const withKeys = ConfigProvider.layer(yield* SigningKeysFile.provider)
+  const environment = yield* Effect.provide(KeptSecrets.existing, withKeys)
   return yield* Effect.gen(function*() {
     return yield* examine({ ...examination, store: examination.store ?? (yield* chosenStore) })
   }).pipe(Effect.provide(Layer.merge(Logger.layer([]), ConfigProvider.layer(environment))))

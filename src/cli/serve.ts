@@ -13,6 +13,7 @@ import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as PlainRequest from "./PlainRequest.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import * as SigningKeysFile from "./SigningKeysFile.ts"
 import * as Startup from "./Startup.ts"
 import { version } from "./version.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
@@ -50,7 +51,8 @@ const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
     port: yield* Effect.result(port),
     host: host(options.host),
     upstream: upstream(options.upstream),
-    timeout: timeout(options.timeout)
+    timeout: timeout(options.timeout),
+    signingKeys: yield* Effect.result(SigningKeysFile.check)
   }
   const problems = Object.values(checks).flatMap((check: Result.Result<unknown, InvalidConfiguration>) =>
     Result.isFailure(check) ? check.failure.problems : []
@@ -63,10 +65,14 @@ export const layer = (
   options: ServeOptions
 ): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
   Layer.unwrap(
-    Effect.map(
-      Effect.andThen(checkSettings(options), KeptSecrets.provider),
-      (provider) => Layer.provide(serving(options), ConfigProvider.layer(provider))
-    )
+    Effect.gen(function*() {
+      const environment = yield* SigningKeysFile.provider
+      return Effect.andThen(checkSettings(options), KeptSecrets.provider).pipe(
+        Effect.map((provider) => Layer.provide(serving(options), ConfigProvider.layer(provider))),
+        Layer.unwrap,
+        Layer.provide(ConfigProvider.layer(environment))
+      )
+    })
   )
 
 const serving = (
@@ -93,7 +99,7 @@ const serving = (
       const announce = options.announce ?? (options.json ? Startup.announceJson : Startup.announce)
       yield* announce({ url, settings, upstream })
     })
-    return Layer.effectDiscard(listening).pipe(
+    return Layer.merge(Layer.effectDiscard(listening), SigningKeysFile.reloading).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
       Layer.provide(NodeHttpServer.layer(createServer, { port, host })),
       Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(NodeHttpClient.layerUndici)))

@@ -15,7 +15,9 @@ export interface Ended {
 export interface Running {
   /** The next piece that it prints on its standard output. */
   readonly printed: Effect.Effect<string>
-  readonly signal: (name: "SIGTERM" | "SIGINT" | "SIGKILL") => Effect.Effect<void>
+  /** Waits until it has logged a text on its standard error. */
+  readonly logged: (text: string) => Effect.Effect<void>
+  readonly signal: (name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP") => Effect.Effect<void>
   readonly ended: Effect.Effect<Ended>
 }
 
@@ -46,9 +48,14 @@ export const start = (
       child.stdin.on("error", () => {}).end(stdin)
       const first = once(child.stdout, "data").then(([chunk]) => String(chunk))
       first.catch(() => {})
+      let log = ""
+      child.stderr.on("data", (chunk) => void (log += String(chunk)))
+      const logged = async (text: string) => {
+        while (!log.includes(text)) await once(child.stderr, "data")
+      }
       const ended = Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)])
         .then(([[exitCode], stdout, stderr]): Ended => ({ exitCode, stdout, stderr }))
-      return { child, first, ended }
+      return { child, first, logged, ended }
     }),
     ({ child, ended }) =>
       Effect.promise(() => {
@@ -56,10 +63,11 @@ export const start = (
         return ended
       })
   ).pipe(
-    Effect.map(({ child, ended, first }) => ({
+    Effect.map(({ child, ended, first, logged }) => ({
       printed: Effect.promise(() =>
         Promise.race([first, ended.then(({ stderr }) => Promise.reject(new Error(`It ended: ${stderr}`)))])
       ),
+      logged: (text) => Effect.promise(() => logged(text)),
       signal: (name) => Effect.sync(() => void child.kill(name)),
       ended: Effect.promise(() => ended)
     }))

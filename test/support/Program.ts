@@ -23,7 +23,7 @@ export const command = (
   })
 
 /** Runs a program to its end: its exit status, and what it printed on both outputs. */
-export const run = (words: readonly [string, ...Array<string>], options?: { readonly cwd?: string }) =>
+export const run = (words: readonly [string, ...Array<string>], options?: Parameters<typeof command>[1]) =>
   Effect.scoped(
     Effect.gen(function*() {
       const child = yield* command(words, options)
