@@ -29,6 +29,8 @@ export interface OktaOptions {
   readonly mode?: "native" | "proxy" | undefined
   /** Okta's authorization server, byte for byte as Okta shows it: `https://acme.okta.com/oauth2/default`. */
   readonly issuer: string
+  /** Stand in place of `issuer` and `audience`, where there are several. */
+  readonly issuers?: undefined
   /** The `aud` that a token must carry, one or several; required in native mode. */
   readonly audience?: string | ReadonlyArray<string> | undefined
   /** This server's public base URL, from which every URL told to a client is made. Without it there is no metadata. */
@@ -96,7 +98,7 @@ export interface OktaOptions {
 }
 
 /** Options of a server that accepts the tokens of several issuers: `issuers` in place of `issuer` and `audience`. */
-export interface SeveralIssuersOptions extends Omit<OktaOptions, "issuer" | "audience"> {
+export interface SeveralIssuersOptions extends Omit<OktaOptions, "issuer" | "issuers" | "audience"> {
   readonly issuer?: undefined
   readonly audience?: undefined
   /** Native mode: the issuers, each once; what a token says of its issuer picks the one that it is checked by. */
@@ -183,7 +185,7 @@ const firstOf = (issuers: unknown) => {
  * which are how tokens are verified, are only checked.
  */
 export const decode = (
-  options: { readonly [Field in keyof OktaOptions | "issuers" | keyof typeof Verification.fields]?: unknown },
+  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields]?: unknown },
   nameOf: (field: string) => string = (field) => field
 ): Result.Result<Settings, InvalidConfiguration> => {
   const { accept, cacheSize, mode: insisted, ...fields } = options

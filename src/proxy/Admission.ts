@@ -1,7 +1,7 @@
-import { Clock, Context, Duration, Effect, Layer, Result, Schema } from "effect"
+import { Context, Effect, Layer, Result, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
-import { decide } from "../resource/Decision.ts"
+import { decider } from "../resource/Decision.ts"
 import type { Policy } from "../resource/Policy.ts"
 import type { PolicyRefusal } from "../resource/PolicyRefusal.ts"
 import { compile } from "../resource/Rule.ts"
@@ -37,8 +37,8 @@ export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfigura
   Layer.effect(
     Admission,
     Effect.gen(function*() {
-      const { clockTolerance, scopeHierarchy } = yield* OktaConfig
-      const tolerance = Duration.toSeconds(clockTolerance)
+      const { scopeHierarchy } = yield* OktaConfig
+      const decide = yield* decider
       const rule = yield* Effect.fromResult(
         Result.mapError(
           compile(policy, scopeHierarchy),
@@ -46,10 +46,7 @@ export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfigura
             new InvalidConfiguration({ problems: [{ field: "admit", message: `is not in order. ${message}` }] })
         )
       )
-      return Effect.fnUntraced(function*(person: User) {
-        const now = (yield* Clock.currentTimeMillis) / 1000 - tolerance
-        return yield* Effect.mapError(decide(rule, person, () => now), refused)
-      })
+      return (person: User) => Effect.mapError(decide(rule, person), refused)
     })
   )
 

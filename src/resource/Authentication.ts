@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, type Result } from "effect"
+import { Effect, type Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { count, requestsRefused } from "../observe/Telemetry.ts"
@@ -9,7 +9,7 @@ import { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
-import { decide } from "./Decision.ts"
+import { decider } from "./Decision.ts"
 import type { InvalidPolicy, Policy } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
 import { protectedResources, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
@@ -56,9 +56,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const verifier = yield* TokenVerifier
   const resources = protectedResources(settings)
   const forbiddenOrigin = originCheck(settings)
-  const clock = yield* Clock.Clock
-  const tolerance = Duration.toSeconds(settings.clockTolerance)
-  const now = () => clock.currentTimeMillisUnsafe() / 1000 - tolerance
+  const decide = yield* decider
   yield* warnWithoutServerUrl(settings)
 
   /** Our own tokens say which resource they are for: one for the server as a whole is good at all of them. */
@@ -115,7 +113,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   }
 
   const allow: Authentication["allow"] = (request, rule, principal, onPrincipal) =>
-    Effect.matchEffect(decide(rule, principal, now), {
+    Effect.matchEffect(decide(rule, principal), {
       onFailure: (refusal) => refuse(refusal, request, rule),
       onSuccess: () => onPrincipal(principal)
     })

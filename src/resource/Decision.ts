@@ -1,4 +1,5 @@
-import { Effect } from "effect"
+import { Clock, Duration, Effect } from "effect"
+import { OktaConfig } from "../config/OktaConfig.ts"
 import type { Principal } from "../token/Principal.ts"
 import type { Check } from "./Policy.ts"
 import {
@@ -10,19 +11,26 @@ import {
 } from "./PolicyRefusal.ts"
 import { distinct, type Rule, type SignInNeed } from "./Rule.ts"
 
-/** How a rule stands; `required` are all the scopes that it needs. */
+/** What the caller lacks, and would have with another token; `required` are all the scopes that the rule needs. */
+interface Lacking {
+  readonly _tag: "Lacking"
+  readonly required: ReadonlyArray<string>
+  readonly missing: ReadonlyArray<string>
+  readonly signIn: SignInNeed | undefined
+}
+
+/** It hangs on a check that has not been asked; without one, on one that has failed. */
+interface Open<P extends Principal> {
+  readonly _tag: "Open"
+  readonly check: Check<P> | undefined
+}
+
+/** How a rule stands. */
 type Standing<P extends Principal> =
-  | { readonly _tag: "Met"; readonly required: ReadonlyArray<string> }
-  | {
-    /** With another token the same caller would meet it. */
-    readonly _tag: "Lacking"
-    readonly required: ReadonlyArray<string>
-    readonly missing: ReadonlyArray<string>
-    readonly signIn: SignInNeed | undefined
-  }
+  | { readonly _tag: "Met" }
   | { readonly _tag: "Denied"; readonly reason: string }
-  /** It hangs on a check that has not been asked; without one, on one that has failed. */
-  | { readonly _tag: "Open"; readonly check: Check<P> | undefined }
+  | Lacking
+  | Open<P>
 
 /** What the rule is held against. */
 interface Facts<P extends Principal> {
@@ -30,19 +38,18 @@ interface Facts<P extends Principal> {
   /** The time, less what clocks may differ, in seconds since 1970. */
   readonly now: () => number
   /** What the checks have answered so far; `undefined` for one that has failed. */
-  readonly answers: ReadonlyMap<Check<P>, boolean | undefined>
+  readonly answers: ReadonlyMap<unknown, boolean | undefined>
 }
 
-const met = { _tag: "Met", required: [] } as const
+const met = { _tag: "Met" } as const
 
 const standing = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Standing<P> => {
   const { answers, principal } = facts
   switch (rule._tag) {
     case "Scope": {
+      if (rule.isIn(principal.scopes)) return met
       const required = [rule.scope]
-      return rule.isIn(principal.scopes)
-        ? { _tag: "Met", required }
-        : { _tag: "Lacking", required, missing: required, signIn: undefined }
+      return { _tag: "Lacking", required, missing: required, signIn: undefined }
     }
     case "Trait": {
       const reason = rule.lacking(principal)
@@ -66,38 +73,52 @@ const standing = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Standing
         : { _tag: "Denied", reason: "did not pass the check" }
     }
     case "All":
-      return ofAll(rule.rules.map((part) => standing(part, facts)))
+      return ofAll(rule.rules, facts)
     case "Any":
       return ofAny(rule.rules.map((part) => standing(part, facts)))
   }
 }
 
 /** A refusal that nothing mends goes first, then what the caller lacks, and only then the checks. */
-const ofAll = <P extends Principal>(parts: ReadonlyArray<Standing<P>>): Standing<P> => {
-  const denied = parts.find((part) => part._tag === "Denied")
-  if (denied !== undefined) return denied
-  const lacking = parts.filter((part) => part._tag === "Lacking")
-  if (lacking.length === 0) {
-    const open = firstOpen(parts)
-    if (open !== undefined) return open
+const ofAll = <P extends Principal>(rules: ReadonlyArray<Rule<P>>, facts: Facts<P>): Standing<P> => {
+  const unmet: Array<Lacking | Open<P>> = []
+  for (const rule of rules) {
+    const part = standing(rule, facts)
+    if (part._tag === "Denied") return part
+    if (part._tag !== "Met") unmet.push(part)
   }
-  const required = distinct(
-    parts.flatMap((part) => part._tag === "Met" || part._tag === "Lacking" ? part.required : [])
-  )
-  if (lacking.length === 0) return { _tag: "Met", required }
+  const lacking = unmet.filter((part) => part._tag === "Lacking")
+  if (lacking.length === 0) return firstOpen(unmet) ?? met
   const needs = lacking.flatMap(({ signIn }) => signIn ?? [])
   return {
     _tag: "Lacking",
-    required,
+    required: distinct(rules.flatMap((rule) => requiredBy(rule, facts))),
     missing: distinct(lacking.flatMap(({ missing }) => missing)),
     signIn: needs.length === 0 ? undefined : needs.reduce(both)
   }
 }
 
+/** The scopes that a rule needs; of alternatives, those of the one that holds or lacks least. */
+const requiredBy = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): ReadonlyArray<string> => {
+  const stands = standing(rule, facts)
+  if (stands._tag === "Lacking") return stands.required
+  switch (rule._tag) {
+    case "Scope":
+      return [rule.scope]
+    case "All":
+      return rule.rules.flatMap((part) => requiredBy(part, facts))
+    case "Any": {
+      const holds = rule.rules.find((part) => standing(part, facts)._tag === "Met")
+      return holds === undefined ? [] : requiredBy(holds, facts)
+    }
+    default:
+      return []
+  }
+}
+
 /** What is open may yet turn out well, so the rest counts only when nothing is. */
 const ofAny = <P extends Principal>(parts: ReadonlyArray<Standing<P>>): Standing<P> => {
-  const met = parts.find((part) => part._tag === "Met")
-  if (met !== undefined) return met
+  if (parts.some((part) => part._tag === "Met")) return met
   const open = firstOpen(parts)
   if (open !== undefined) return open
   const [least] = parts.filter((part) => part._tag === "Lacking").sort((one, other) => lack(one) - lack(other))
@@ -110,8 +131,7 @@ const firstOpen = <P extends Principal>(parts: ReadonlyArray<Standing<P>>) => {
   return open.find(({ check }) => check !== undefined) ?? open[0]
 }
 
-const lack = (part: { readonly missing: ReadonlyArray<string>; readonly signIn: SignInNeed | undefined }) =>
-  part.missing.length + (part.signIn === undefined ? 0 : 1)
+const lack = ({ missing, signIn }: Lacking) => missing.length + (signIn === undefined ? 0 : 1)
 
 /** What fits two needs at once; where no one way of signing in does, the client is told of the second. */
 const both = (one: SignInNeed, other: SignInNeed): SignInNeed => {
@@ -132,7 +152,21 @@ export const decide = <P extends Principal>(
   rule: Rule<P>,
   principal: P,
   now: () => number
-): Effect.Effect<void, PolicyRefusal> => settle(rule, { principal, now, answers: new Map() })
+): Effect.Effect<void, PolicyRefusal> => settle(rule, { principal, now, answers: noAnswers })
+
+const noAnswers: ReadonlyMap<unknown, boolean | undefined> = new Map()
+
+/** The same by the clock, with what the settings tolerate between Okta's and ours. */
+export const decider: Effect.Effect<
+  <P extends Principal>(rule: Rule<P>, principal: P) => Effect.Effect<void, PolicyRefusal>,
+  never,
+  OktaConfig
+> = Effect.gen(function*() {
+  const clock = yield* Clock.Clock
+  const tolerance = Duration.toSeconds((yield* OktaConfig).clockTolerance)
+  const now = () => clock.currentTimeMillisUnsafe() / 1000 - tolerance
+  return (rule, principal) => decide(rule, principal, now)
+})
 
 const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Effect<void, PolicyRefusal> => {
   const { answers, principal } = facts
@@ -161,12 +195,7 @@ const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Eff
   }
 }
 
-const refusalOf = (
-  { missing, required, signIn }: { readonly [Field in "missing" | "required"]: ReadonlyArray<string> } & {
-    readonly signIn: SignInNeed | undefined
-  },
-  principal: Principal
-): PolicyRefusal => {
+const refusalOf = ({ missing, required, signIn }: Lacking, principal: Principal): PolicyRefusal => {
   if (signIn === undefined) return new InsufficientScope({ required, missing, granted: principal.scopes })
   const { acr, authTime } = principal._tag === "User" ? principal : {}
   return new InsufficientAuthentication({

@@ -1,10 +1,10 @@
-import { Clock, Context, Duration, Effect, Result, Schema } from "effect"
+import { Context, Effect, Result, Schema } from "effect"
 import type { McpSchema, McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServerRequest } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { CurrentPrincipal } from "../token/Principal.ts"
 import * as Authentication from "./Authentication.ts"
-import { decide } from "./Decision.ts"
+import { decider } from "./Decision.ts"
 import type { Guard } from "./Guard.ts"
 import { type Target, targetsOf } from "./McpMessage.ts"
 import { InvalidPolicy, type Policy } from "./Policy.ts"
@@ -42,8 +42,11 @@ export interface McpPolicies {
   readonly resources?: NamedPolicies | undefined
 }
 
-/** Finds the rule of a part, if it has one. */
-type Rules = (target: Target) => Rule | undefined
+/** The rules of the parts that have one. */
+interface Rules {
+  readonly none: boolean
+  readonly at: (target: Target) => Rule | undefined
+}
 
 const isToolkit = (tools: Toolkit.Any | NamedPolicies): tools is Toolkit.Any => "~effect/ai/Toolkit" in tools
 
@@ -70,7 +73,10 @@ const rulesOf = (policies: McpPolicies, hierarchy: ScopeHierarchy): Result.Resul
         rules[kind].set(name, yield* compile(policy, hierarchy, `${kind}[${JSON.stringify(name)}].`))
       }
     }
-    return ({ kind, name }: Target) => rules[kind].get(name) ?? rules[kind].get("*")
+    return {
+      none: Object.values(rules).every(({ size }) => size === 0),
+      at: ({ kind, name }: Target) => rules[kind].get(name) ?? rules[kind].get("*")
+    }
   })
 
 /** A request names a resource, never the template by which the server finds it. */
@@ -115,9 +121,9 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
       const { scopeHierarchy } = yield* OktaConfig
       const { allow, identify, refuse, ruleOf } = yield* Authentication.make
       const whole = yield* Effect.orDie(Effect.fromResult(ruleOf(policies.policy)))
-      const ruleAt = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
+      const rules = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
       const ruleFor = (targets: ReadonlyArray<Target>) =>
-        targets.length === 0 ? whole : allOf([whole, ...targets.flatMap((target) => ruleAt(target) ?? [])])
+        targets.length === 0 ? whole : allOf([whole, ...targets.flatMap((target) => rules.at(target) ?? [])])
 
       return (httpEffect) =>
         Effect.withFiber((fiber) => {
@@ -129,7 +135,7 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
                   Effect.provideService(CurrentPrincipal, principal),
                   Effect.provideService(HttpServerRequest.HttpServerRequest, request)
                 ))
-            return withoutBody.has(request.method) ? proceed(whole, request) : Effect.matchEffect(
+            return rules.none || withoutBody.has(request.method) ? proceed(whole, request) : Effect.matchEffect(
               RequestBody.read(request),
               {
                 onFailure: (refusal) => refuse(refusal, request, whole),
@@ -181,19 +187,17 @@ export const mcpVisibility = (
   { hideReachable = false }: VisibilityOptions = {}
 ): Effect.Effect<McpServer.visibility.Check<McpSchema.McpErrorBase, CurrentPrincipal>, never, OktaConfig> =>
   Effect.gen(function*() {
-    const { clockTolerance, scopeHierarchy } = yield* OktaConfig
-    const clock = yield* Clock.Clock
-    const tolerance = Duration.toSeconds(clockTolerance)
-    const now = () => clock.currentTimeMillisUnsafe() / 1000 - tolerance
-    const ruleAt = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
+    const { scopeHierarchy } = yield* OktaConfig
+    const decide = yield* decider
+    const rules = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
 
     return ({ method, payload, target }) => {
       const kind = kindOf(method, payload)
-      const rule = ruleAt({ kind, name: target })
+      const rule = rules.at({ kind, name: target })
       if (rule === undefined) return Effect.succeed(true)
       const isList = method.endsWith("/list")
       return Effect.flatMap(CurrentPrincipal, (principal) =>
-        Effect.matchEffect(decide(rule, principal, now), {
+        Effect.matchEffect(decide(rule, principal), {
           onSuccess: () => Effect.succeed(true),
           onFailure: ({ _tag }) =>
             _tag === "CheckFailed" && !isList

@@ -53,7 +53,7 @@ export const targetsOf = (
     return unclear("invalid request", "its method is not that of the header Mcp-Method")
   }
   const name = headers["mcp-name"]
-  if (name !== undefined && targets.some((target) => target.name !== name && inHeader(target.name) !== name)) {
+  if (name !== undefined && targets.some((target) => !isInHeader(target.name, name))) {
     return unclear("invalid request", "its name is not that of the header Mcp-Name")
   }
   return targets
@@ -100,5 +100,10 @@ const named = (kind: Target["kind"], name: unknown): Target | UnclearMessage =>
     ? { kind, name }
     : unclear("invalid request", "it does not say by a text what it asks for")
 
-/** How a name that is not plain ASCII is written in a header (MCP 2026-07-28, Streamable HTTP). */
-const inHeader = (name: string): string => `=?base64?${Buffer.from(name, "utf8").toString("base64")}?=`
+/**
+ * Whether a header says a name: as it is, unless that looks encoded, or encoded, as one has to be that is not plain ASCII
+ * (MCP 2026-07-28, Streamable HTTP).
+ */
+const isInHeader = (name: string, header: string): boolean =>
+  header === `=?base64?${Buffer.from(name, "utf8").toString("base64")}?=` ||
+  header === name && !/^=\?base64\?.*\?=$/i.test(name)

@@ -20,7 +20,11 @@ export interface SignInNeed {
 }
 
 /** All of the rules at once. */
-export const allOf = <P extends Principal>(rules: ReadonlyArray<Rule<P>>): Rule<P> => ({ _tag: "All", rules })
+export const allOf = <P extends Principal>(rules: ReadonlyArray<Rule<P>>): Rule<P> => {
+  const flat = rules.flatMap((rule) => rule._tag === "All" ? rule.rules : [rule])
+  const [only, ...others] = flat
+  return only !== undefined && others.length === 0 ? only : { _tag: "All", rules: flat }
+}
 
 /** The rule that a policy states, or what is wrong with the policy. */
 export const compile = <P extends Principal>(
@@ -87,8 +91,7 @@ export const compile = <P extends Principal>(
     rules.push(...yield* parts("all"))
     if (policy.any !== undefined) rules.push({ _tag: "Any", rules: yield* parts("any") })
     if (policy.check !== undefined) rules.push({ _tag: "Check", check: policy.check })
-    const [only, ...others] = rules
-    return only !== undefined && others.length === 0 ? only : allOf(rules)
+    return allOf(rules)
   })
 
 const notVerified = "has no email address that Okta has verified (email_verified)"

@@ -90,6 +90,9 @@ describe("a body is unclear", () => {
     ["when its name is cut in the middle of a character", call("x\ud83d")],
     ["when the header names another method", call("delete"), { "mcp-method": "tools/list" }],
     ["when the header names another tool", call("delete"), { "mcp-name": "list" }],
+    ["when the header is another tool's name, encoded", call("=?base64?ZGVsZXRl?="), {
+      "mcp-name": "=?base64?ZGVsZXRl?="
+    }],
     ["when the header comes twice", call("delete"), { "mcp-name": "delete, list" }],
     ["when a header speaks of one message in several", [call("a"), call("b")], { "mcp-method": "tools/call" }]
   ]

@@ -339,6 +339,17 @@ describe("the guard of an MCP endpoint", () => {
       assert.deepStrictEqual([answer.status, answer.body], [200, body])
     }))
 
+  it.effect("does not look at bodies when no part has a policy", () =>
+    Effect.gen(function*() {
+      const app = HttpRouter.add("POST", "/mcp", HttpServerResponse.text("reached")).pipe(
+        Layer.provide(OktaAuth.mcpGuard({ policy: { scopes: "a" }, tools: Toolkit.make(tool("x")) }).layer)
+      )
+      const { ask } = yield* serve(app)
+      const asked = { method: "POST", body: "no JSON" }
+      assert.strictEqual((yield* ask("/mcp", { ...asked, token: { scopes: ["a"] } })).body, "reached")
+      assert.strictEqual((yield* ask("/mcp", { ...asked, token: { scopes: ["b"] } })).status, 403)
+    }))
+
   const wrong: ReadonlyArray<readonly [policies: McpPolicies, message: string]> = [
     [{ tools: { "delete": { groups: [] } } }, "tools[\"delete\"].groups is [], which nobody can meet"],
     [{ tools: Toolkit.make(tool("x").annotate(ToolPolicy, { scopes: "a b" })) }, "tools[\"x\"].scopes"],

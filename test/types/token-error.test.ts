@@ -16,6 +16,7 @@ import {
   OktaAuth,
   type OktaConfig,
   OktaSecurity,
+  Policy,
   type Principal,
   type Readiness,
   type Service,
@@ -174,10 +175,31 @@ describe("the front door", () => {
   it("options are checked", () => {
     // @ts-expect-error an issuer is needed
     expectTypeOf(OktaAuth.layer).toBeCallableWith({ audience: "api://default" })
+    expectTypeOf(OktaAuth.layer).toBeCallableWith({ issuers: [options, { ...options, accept: "id-token" }] })
+    // @ts-expect-error each issuer has an audience
+    expectTypeOf(OktaAuth.layer).toBeCallableWith({ issuers: [{ issuer: options.issuer }] })
+    // @ts-expect-error one issuer or several, not both
+    expectTypeOf(OktaAuth.layer).toBeCallableWith({ ...options, issuers: [options] })
     // @ts-expect-error symmetric algorithms are never accepted
     expectTypeOf(OktaAuth.layer).toBeCallableWith({ issuer: "https://acme.okta.com", algorithms: ["HS256"] })
     // @ts-expect-error a secret must not be readable
     expectTypeOf(OktaAuth.layer).toBeCallableWith({ issuer: "https://acme.okta.com", clientSecret: "secret" })
+  })
+
+  it("a policy about people is none about whoever calls", () => {
+    const people: Policy<User> = Policy.any([{ check: ({ email }) => Effect.succeed(email !== undefined) }, {
+      groups: "A"
+    }])
+    const callers: Policy = Policy.all([{ check: ({ clientId }) => Effect.succeed(clientId !== undefined) }, {
+      scopes: "a"
+    }])
+    expectTypeOf(OktaAuth.layer).toBeCallableWith({ ...options, admit: people })
+    expectTypeOf(OktaAuth.layer).toBeCallableWith({ ...options, admit: callers })
+    expectTypeOf(OktaAuth.guard).toBeCallableWith(callers)
+    // @ts-expect-error the caller may be a service
+    expectTypeOf(OktaAuth.guard).toBeCallableWith(people)
+    // @ts-expect-error there is no such part
+    expectTypeOf(OktaAuth.guard).toBeCallableWith({ scope: "a" })
   })
 
   it("the guard satisfies what handlers need, and needs the settings and the verifier", () => {
