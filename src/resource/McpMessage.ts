@@ -43,10 +43,9 @@ export const targetsOf = (
   const messages: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
   const targets: Array<Target> = []
   for (const message of messages) {
-    const target = targetOf(message)
-    if (target === undefined) continue
-    if ("reason" in target) return target
-    targets.push(target)
+    const found = targetsIn(message)
+    if ("reason" in found) return found
+    targets.push(...found)
   }
   const method = headers["mcp-method"]
   if (method !== undefined && !(messages.length === 1 && memberOf(messages[0], "method") === method)) {
@@ -68,11 +67,11 @@ const isPlain = (headers: { readonly [name: string]: string | undefined }): bool
 const memberOf = (value: unknown, name: string): unknown =>
   Predicate.isObject(value) && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
 
-const targetOf = (message: unknown): Target | UnclearMessage | undefined => {
+const targetsIn = (message: unknown): ReadonlyArray<Target> | UnclearMessage => {
   if (!Predicate.isObject(message)) return unclear("invalid request", "a message in it is not an object")
   const method = memberOf(message, "method")
   // Without a method it is an answer of the client's.
-  if (method === undefined) return undefined
+  if (method === undefined) return []
   if (typeof method !== "string") return unclear("invalid request", "a method in it is not text")
   const params = memberOf(message, "params")
   switch (method) {
@@ -90,15 +89,21 @@ const targetOf = (message: unknown): Target | UnclearMessage | undefined => {
         ? named("prompts", memberOf(ref, "name"))
         : named("resources", memberOf(ref, "uri"))
     }
+    case "subscriptions/listen": {
+      const uris = memberOf(memberOf(params, "notifications"), "resourceSubscriptions") ?? []
+      return named("resources", ...Array.isArray(uris) ? uris : [uris])
+    }
     default:
-      return undefined
+      return []
   }
 }
 
-const named = (kind: Target["kind"], name: unknown): Target | UnclearMessage =>
-  typeof name === "string" && name.isWellFormed()
-    ? { kind, name }
+const named = (kind: Target["kind"], ...names: ReadonlyArray<unknown>): ReadonlyArray<Target> | UnclearMessage =>
+  names.every(isName)
+    ? names.map((name) => ({ kind, name }))
     : unclear("invalid request", "it does not say by a text what it asks for")
+
+const isName = (name: unknown): name is string => typeof name === "string" && name.isWellFormed()
 
 /**
  * Whether a header says a name: as it is, unless that looks encoded, or encoded, as one has to be that is not plain ASCII

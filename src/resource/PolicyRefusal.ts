@@ -58,7 +58,7 @@ export class AccessDenied extends Schema.TaggedError<AccessDenied>()("AccessDeni
   reason: Schema.String
 }) {
   override get message() {
-    return escaped(`The caller ${this.reason}. Give it that in Okta, or change the policy.`)
+    return escaped(`The caller ${this.reason}. If that is wrong, mend it in Okta, or in the policy.`)
   }
 }
 

@@ -28,6 +28,11 @@ describe("what a message asks for", () => {
     [message("tools/call", { name: "delete", arguments: { text: "cut \ud83d" } }), [{ kind: "tools", name: "delete" }]],
     [message("initialize", { name: "delete" }), []],
     [message("tools/list"), []],
+    [
+      message("subscriptions/listen", { notifications: { resourceSubscriptions: ["f:a", "f:b"] } }),
+      [{ kind: "resources", name: "f:a" }, { kind: "resources", name: "f:b" }]
+    ],
+    [message("subscriptions/listen", { notifications: { toolsListChanged: true } }), []],
     [message("TOOLS/CALL", { name: "delete" }), []],
     [{ jsonrpc: "2.0", id: 1, result: { name: "delete" } }, []],
     [[], []]
@@ -85,6 +90,11 @@ describe("a body is unclear", () => {
     ["when its method is a list", { method: ["tools/call"], params: { name: "delete" } }],
     ["when its name is a list", call(["delete"])],
     ["when its name is a number", call(1)],
+    ["when its parameters go by their places", { ...call("x"), params: ["delete", {}] }],
+    [
+      "when it listens to what is no list of texts",
+      message("subscriptions/listen", { notifications: { resourceSubscriptions: [1] } })
+    ],
     ["when its name is no text at all", { ...call("x"), params: undefined }],
     ["when its name is inherited", JSON.parse(`{"method":"tools/call","params":{"__proto__":{"name":"delete"}}}`)],
     ["when its name is cut in the middle of a character", call("x\ud83d")],
