@@ -3,7 +3,10 @@ import { limited, Store, StoreUnavailable } from "./Store.ts"
 
 /** How much the store in memory may hold. */
 export interface MemoryStoreOptions {
-  /** Most entries held at once; default 10 000. */
+  /**
+   * Most entries held at once; default 30 000, so that sign-ins which nobody finishes leave room for those that somebody does
+   * (`maxPendingSignIns`).
+   */
   readonly maxEntries?: number
 }
 
@@ -31,7 +34,7 @@ export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Stor
   Layer.effect(
     Store,
     Effect.gen(function*() {
-      const maxEntries = options.maxEntries ?? 10_000
+      const maxEntries = options.maxEntries ?? 30_000
       const clock = yield* Clock.Clock
       const now = () => clock.currentTimeMillisUnsafe()
 
@@ -93,5 +96,5 @@ export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Stor
     })
   )
 
-/** A store in the memory of this process, of at most 10 000 entries. */
+/** A store in the memory of this process, of at most 30 000 entries. */
 export const layer: Layer.Layer<Store> = layerOptions()

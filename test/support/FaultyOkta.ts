@@ -35,6 +35,8 @@ export type Fault =
   | "cut"
   /** 200 MB are sent. */
   | "flood"
+  /** Bytes are sent for as long as anybody takes them. */
+  | "endless"
   | Answer
 
 /** A key that Okta signs with. */
@@ -161,9 +163,10 @@ export const make = Effect.fnUntraced(function*(options: LabOptions = {}): Effec
           response.socket?.end()
         })
         return
-      case "flood": {
+      case "flood":
+      case "endless": {
         response.writeHead(200, { "content-type": "application/json" })
-        let left = 200
+        let left = fault === "flood" ? 200 : Infinity
         const more = () => {
           while (left-- > 0) {
             okta.flooded += megabyte.length
@@ -320,7 +323,7 @@ export interface FaultyOkta {
   /** The paths asked for. */
   readonly log: Array<string>
   readonly headers: Array<IncomingMessage["headers"]>
-  /** Bytes written by the fault `flood`. */
+  /** Bytes written by the faults `flood` and `endless`. */
   flooded: number
   /** Told before each megabyte of them. */
   onFlood: () => void

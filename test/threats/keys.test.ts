@@ -38,7 +38,7 @@ describe("E. Key set and discovery", () => {
       assert.strictEqual(okta.requests.keys, 3)
     }))
 
-  it.effect("#76 under 100 unknown kids a second a new key is accepted within 10 seconds, an old one all the time", () =>
+  it.effect("#76 under 1,000 unknown kids a second a new key is accepted within 10 seconds, an old one all the time", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       const started = yield* okta.start()
@@ -46,9 +46,9 @@ describe("E. Key set and discovery", () => {
       assert.strictEqual(yield* verdict(started, old), "accepted")
       const rotation = 13_300
       let accepted: number | undefined
-      for (let time = 0; time <= 30_000; time += 100) {
+      for (let time = 0; time < 60_000; time += 100) {
         if (time === rotation) okta.rotate()
-        for (let index = 0; index < 10; index++) {
+        for (let index = 0; index < 100; index++) {
           const unknown = Redacted.make(withKid(Redacted.value(old), `unknown-${time}-${index}`))
           assert.strictEqual(yield* verdict(started, unknown), "UnknownKey")
         }
@@ -62,7 +62,7 @@ describe("E. Key set and discovery", () => {
       }
       assert.isAtMost((accepted ?? Infinity) - rotation, 10_000)
       // One at the start, and one in each 10 seconds.
-      assert.isAtMost(okta.requests.keys, 5)
+      assert.isAtMost(okta.requests.keys, 7)
     }))
 
   it.effect("#77 a key that is withdrawn is refused within 5 minutes, its remembered tokens too", () =>
@@ -176,22 +176,22 @@ describe("E. Key set and discovery", () => {
       }))
   }
 
-  it.effect("#87 1,000 concurrent requests on a cold start cause one fetch of each document and no error", () =>
+  it.effect("#87 10,000 concurrent requests on a cold start cause one fetch of each document and no error", () =>
     Effect.gen(function*() {
       const okta = yield* make()
       okta.break("silent")
       const { verify } = yield* okta.start()
       const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`)
-      const verdicts = yield* Effect.forkChild(
-        Effect.forEach(users, (sub) => verify(okta.token({ claims: { sub } })), { concurrency: "unbounded" })
-      )
+      const tokens = users.map((sub) => okta.token({ claims: { sub } }))
+      const requests = Array.from({ length: 10 }, () => tokens).flat()
+      const verdicts = yield* Effect.forkChild(Effect.forEach(requests, verify, { concurrency: "unbounded" }))
       for (const document of ["metadata", "keys"] as const) {
         yield* okta.settled
         assert.deepStrictEqual([okta.requests[document], okta.waiting()], [1, 1])
         okta.release()
       }
       const subjects = (yield* Fiber.join(verdicts)).map(({ claims }) => claims.sub)
-      assert.deepStrictEqual(subjects, users)
+      assert.deepStrictEqual(subjects, Array.from({ length: 10 }, () => users).flat())
       assert.deepStrictEqual(okta.requests, { metadata: 1, oauth: 0, keys: 1 })
     }))
 
