@@ -127,6 +127,29 @@ export const figures: Readonly<Record<string, Run>> = {
       return [{ what: "A cold request while Okta never answers: until its 503", value: took, atMost: 3.1, unit: "s" }]
     }),
 
+  refusal: () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const context = yield* Layer.build(Layer.orDie(okta.layer()))
+      const { verifyText } = Context.get(context, TokenVerifier)
+      yield* Context.get(context, Jwks).ready.pipe(Effect.orDie)
+      const times = 1000
+      const tokens = {
+        "A token of 1 MB": Redacted.value(okta.token({ claims: { pad: "x".repeat(1 << 20) } })),
+        "A token of a million dots": ".".repeat(1_000_000)
+      }
+      const measured: Array<Figure> = []
+      for (const [what, token] of Object.entries(tokens)) {
+        const refuse = Effect.flip(verifyText(token))
+        yield* Effect.replicateEffect(refuse, times, { discard: true }).pipe(Effect.orDie)
+        const began = performance.now()
+        yield* Effect.replicateEffect(refuse, times, { discard: true }).pipe(Effect.orDie)
+        const value = seconds(began) * 1000 / times
+        measured.push({ what: `${what}: until it is refused`, value, atMost: 1, unit: "ms" })
+      }
+      return measured
+    }),
+
   keys: flooded("A key set of 200 MB", "flood", "keys"),
   metadata: flooded("A metadata document without an end", "endless", "metadata"),
 

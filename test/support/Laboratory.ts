@@ -43,7 +43,7 @@ export interface Outcome {
 
 const make = Effect.gen(function*() {
   const { ahead, clock } = yield* jumpingClock
-  const relay = yield* Relay.make
+  const relay = yield* Effect.provideService(Relay.make, Clock.Clock, clock)
   let inFlight = 0
   let lookups = 0
   let unresolved: ((nth: number) => boolean) | undefined

@@ -1,4 +1,4 @@
-import { type Duration, Effect, type Scope } from "effect"
+import { Clock, type Duration, Effect, type Scope } from "effect"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { gzipSync } from "node:zlib"
 
@@ -12,7 +12,7 @@ export type RelayFault =
   | { readonly kind: "trickle"; readonly status?: number }
   /** The connection is reset. */
   | { readonly kind: "reset" }
-  /** The answer comes, and the clock in it is ahead, in milliseconds. */
+  /** The answer comes, and the clock in it (`Date`) is ahead of the test's, in milliseconds. */
   | { readonly kind: "clock"; readonly ahead: number }
   /** These bytes come in place of an answer, and then the end, unless it is kept open. */
   | { readonly kind: "bytes"; readonly bytes: string | Buffer; readonly keptOpen?: boolean }
@@ -48,12 +48,8 @@ export interface Relay {
   /** Refuses connections. */
   readonly leave: Effect.Effect<void>
   readonly comeBack: Effect.Effect<void>
-  /** The paths that were asked for. */
-  readonly asked: Array<string>
   /** Requests that it has taken, and to which nothing has come yet because that is the fault. */
   readonly held: () => number
-  /** Bytes of answers that were far too large. */
-  readonly flooded: () => number
 }
 
 const megabyte = Buffer.alloc(1024 * 1024, " ")
@@ -61,12 +57,11 @@ let packed: Buffer | undefined
 
 /** Listens until the scope ends. */
 export const make: Effect.Effect<Relay, never, Scope.Scope> = Effect.gen(function*() {
+  const clock = yield* Clock.Clock
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const sockets = new Set<Socket>()
   const holding = new Set<Socket>()
-  const asked: Array<string> = []
   let target = 0
-  let flooded = 0
   let fault: { readonly is: RelayFault; readonly isFor: (path: string) => boolean } | undefined
 
   const keep = (socket: Socket) => {
@@ -84,14 +79,14 @@ export const make: Effect.Effect<Relay, never, Scope.Scope> = Effect.gen(functio
     const end = head.indexOf("\r\n\r\n")
     const lines = head.subarray(0, end).toString("latin1").replace(/\r\nconnection: [^\r]*/i, "")
     const onward = keep(connect(target, "127.0.0.1"))
-    onward.on("close", () => socket.destroy())
+    onward.on("close", (isBroken) => isBroken ? socket.destroy() : socket.end())
     socket.on("close", () => onward.destroy())
     onward.write(`${lines}\r\nconnection: close`, "latin1")
     onward.write(head.subarray(end))
     socket.pipe(onward)
     if (ahead === 0) return void onward.pipe(socket)
     onward.on("data", (chunk: Buffer) => {
-      const date = new Date(Date.now() + ahead).toUTCString()
+      const date = new Date(clock.currentTimeMillisUnsafe() + ahead).toUTCString()
       socket.write(chunk.toString("latin1").replace(/\r\ndate: [^\r]*/i, `\r\ndate: ${date}`), "latin1")
     }).on("end", () => socket.end())
   }
@@ -101,7 +96,6 @@ export const make: Effect.Effect<Relay, never, Scope.Scope> = Effect.gen(functio
     let left = 200
     const more = () => {
       while (left-- > 0 && !socket.destroyed) {
-        flooded += megabyte.length
         if (!socket.write(megabyte)) return void socket.once("drain", more)
       }
       socket.end()
@@ -155,7 +149,6 @@ export const make: Effect.Effect<Relay, never, Scope.Scope> = Effect.gen(functio
       if (!head.includes("\r\n\r\n")) return
       socket.off("data", read).pause()
       const path = head.toString("latin1").split(" ", 2)[1] ?? ""
-      asked.push(path)
       return fault?.isFor(path) === true ? failWith(socket, head, fault.is) : pass(socket, head)
     }
     socket.on("data", read)
@@ -186,8 +179,6 @@ export const make: Effect.Effect<Relay, never, Scope.Scope> = Effect.gen(functio
     },
     leave,
     comeBack: Effect.suspend(() => server.listening ? Effect.void : listen(port)),
-    asked,
-    held: () => holding.size,
-    flooded: () => flooded
+    held: () => holding.size
   }
 })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Redacted } from "effect"
+import { Clock, Effect, Metric, Redacted } from "effect"
 import { TestClock } from "effect/testing"
+import { keySetAge, keySetLastGood } from "../../src/observe/Telemetry.ts"
 import { jumpingClock, recorder, serve, verdict } from "../support/FaultScene.ts"
 import { make } from "../support/FaultyOkta.ts"
 import { assertRefused } from "../support/GuardedServer.ts"
@@ -64,14 +65,23 @@ describe("Faults: Okta away", () => {
       const remembered = Redacted.value(okta.token())
       const unknown = Redacted.value(okta.token({ key: okta.generate() }))
       assert.strictEqual((yield* server.ask({ token: remembered })).status, 200)
+      const { issuer } = okta
+      const isLastGood = Effect.map(Metric.value(keySetLastGood.of({ issuer })), ({ value }) => value)
       yield* okta.leave
+      let quiet = 0
       for (let minute = 0; minute < 60; minute++) {
+        const warned = warnings().length
         assert.strictEqual((yield* server.ask({ token: remembered })).status, 200)
         assert.strictEqual((yield* server.ask({ token: Redacted.value(okta.token()) })).status, 200)
         const { value: answer } = yield* okta.timed(server.ask({ token: unknown }))
         assertRefused(answer, "temporarily_unavailable")
         yield* okta.pass("1 minute", "2 seconds")
+        // A warning is due after a minute, and comes with the next try, which may be half a minute later.
+        quiet = warnings().length > warned ? 0 : quiet + 1
+        assert.isBelow(quiet, 2)
+        assert.strictEqual(yield* isLastGood, 1)
       }
+      assert.isAtLeast((yield* Metric.value(keySetAge.of({ issuer }))).value, 59 * 60)
       // It is noticed when the unknown key is looked for, a minute at most after Okta went.
       const about = (what: string) => warnings().filter((line) => line.startsWith(`Warn: The ${what}`)).length
       assert.isAtLeast(about("key set"), 30)
@@ -81,6 +91,7 @@ describe("Faults: Okta away", () => {
       yield* okta.pass("31 seconds")
       assertRefused(yield* server.ask({ token: unknown }), "invalid_token")
       assert.strictEqual((yield* server.ask({ token: remembered })).status, 200)
+      assert.strictEqual(yield* isLastGood, 0)
     }).pipe(Effect.provide(layer))
   })
 
