@@ -1,7 +1,9 @@
 import { assert } from "@effect/vitest"
-import { Cause, Context, Exit, Formatter, Layer, Logger, Metric, References, Tracer } from "effect"
+import { Cause, Context, Effect, Exit, Formatter, Layer, Logger, Metric, Predicate, References, Tracer } from "effect"
 import { HttpMiddleware } from "effect/http"
 import { inspect } from "node:util"
+import type { AuditEvent } from "../../src/observe/AuditEvent.ts"
+import { AuditLog } from "../../src/observe/AuditLog.ts"
 
 const everything = { depth: 30, maxArrayLength: null, maxStringLength: null }
 
@@ -23,10 +25,16 @@ export const laidBare = (value: unknown): string =>
     inspect(value, { ...everything, showHidden: true, customInspect: false })
   ].join("\n")
 
-/** What is said by logs, at every level and in every format, by spans and by metrics. */
+/** Errors of Effect's own, which hold the request or answer they are about; they are for us to translate, not to show. */
+const foreign = ["HttpServerError", "HttpClientError", "SchemaError", "RateLimiterError", "NoSuchElementError", "Done"]
+
+/** What is said by logs, at every level and in every format, by spans, metrics, audit events and errors. */
 export class Watch {
   readonly lines: Array<string> = []
   readonly spans: Array<Tracer.NativeSpan> = []
+  readonly events: Array<AuditEvent> = []
+  /** Every error with a tag with which anything has failed, whoever caught it. */
+  readonly errors = new Set<object & { readonly _tag: unknown }>()
   readonly #registry: Metric.MetricRegistry = new Map()
   readonly layer = Layer.mergeAll(
     Logger.layer([
@@ -44,20 +52,42 @@ export class Watch {
           const span = new Tracer.NativeSpan(options)
           this.spans.push(span)
           return span
+        },
+        context: (primitive, fiber) => {
+          this.#note(primitive)
+          const next = primitive["~effect/Effect/evaluate"](fiber)
+          this.#note(next)
+          return next
         }
       })
+    ),
+    Layer.succeed(
+      AuditLog,
+      (event) => Effect.andThen(Effect.sync(() => this.events.push(event)), AuditLog.defaultValue()(event))
     ),
     Layer.succeed(HttpMiddleware.TracerHeaderFilter, () => true),
     Layer.succeed(References.MinimumLogLevel, "All"),
     Layer.succeed(Metric.MetricRegistry, this.#registry)
   )
 
+  /** Keeps an error, and those of a failure. */
+  #note(value: unknown) {
+    const errors = Exit.isExit(value)
+      ? Exit.isFailure(value) ? value.cause.reasons.filter(Cause.isFailReason).map(({ error }) => error) : []
+      : [value]
+    for (const error of errors) {
+      if (error instanceof Error && Predicate.hasProperty(error, "_tag") && !foreign.includes(String(error._tag))) {
+        this.errors.add(error)
+      }
+    }
+  }
+
   /** Every series of every metric, as an exporter gets it. */
   get metrics() {
     return Metric.snapshotUnsafe(Context.make(Metric.MetricRegistry, this.#registry))
   }
 
-  /** Lines, spans and metrics as one text. */
+  /** All of it as one text. */
   get text() {
     const spans = this.spans.map((span) =>
       [
@@ -70,7 +100,8 @@ export class Watch {
           : ""
       ].join("\n")
     )
-    return [...this.lines, ...spans, exposed(this.metrics)].join("\n")
+    const errors = [...this.errors].map((error) => laidBare(error) + exposedCause(Cause.fail(error)))
+    return [...this.lines, ...spans, exposed(this.metrics), ...this.events.map(laidBare), ...errors].join("\n")
   }
 }
 

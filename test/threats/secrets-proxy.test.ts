@@ -10,6 +10,9 @@ import { DatabaseSync } from "node:sqlite"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../src/demo/StandInProvider.ts"
+import { AuditEvent } from "../../src/observe/AuditEvent.ts"
+import { spans } from "../../src/observe/Span.ts"
+import { metrics } from "../../src/observe/Telemetry.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
@@ -31,6 +34,7 @@ import { assertHidden, exposedCause, laidBare, partsOf, Watch } from "../support
 
 const canary = "c4n4ry-9f8e7d6c5b4a-c4n4ry-9f8e7d6c5b4a"
 const signingKey = { ...ec(), kid: "one" }
+const nextKey = { ...ec(), kid: "two" }
 const clientKey = createPrivateKey({ key: { ...ec() }, format: "jwk" })
 const oktaCanary = "0kt4-9f8e7d6c5b4a-0kt4-9f8e7d6c5b4a-0kt4"
 const upstreamText = "Ada Lovelace is not assigned to the application"
@@ -49,7 +53,13 @@ const settings: Partial<OktaOptions> = {
 /** A whole session, with everything on the way that can go wrong, and every secret that there was. */
 const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["store"]>) {
   const scene = yield* make({ store, settings })
-  const secrets = new Set<string>([canary, codeVerifier, String(signingKey.d), webClient.clientSecret ?? ""])
+  const secrets = new Set<string>([
+    canary,
+    codeVerifier,
+    String(signingKey.d),
+    String(nextKey.d),
+    webClient.clientSecret ?? ""
+  ])
   const keep = (...texts: ReadonlyArray<string | null | undefined>) => {
     for (const text of texts) {
       for (const part of partsOf(text ?? "")) secrets.add(part)
@@ -185,6 +195,11 @@ const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["sto
     yield* TestClock.adjust("1 minute")
   }
 
+  // Another ring of keys, and one that is none.
+  for (const keys of [[signingKey, nextKey], [{ ...nextKey, kid: canary, crv: canary }]]) {
+    yield* scene.one.ask("/reload", { body: JSON.stringify({ keys }) })
+  }
+
   // The last of it: a replay that ends the family, and a revocation.
   const third = grant(yield* scene.one.token(scene.refreshment(second.refreshToken)))
   yield* scene.one.token(scene.refreshment(first.refreshToken))
@@ -236,7 +251,7 @@ const troubles = Effect.fnUntraced(function*({ okta }: ProxyScene) {
 describe("L. Secrets of proxy mode", () => {
   for (const store of ["memory", "sqlite"] as const) {
     it.effect(
-      `#192 canaries in code, verifier, tokens, secret, state, cookie: 0 occurrences in logs and spans, at any level (${store})`,
+      `#192 canaries in code, verifier, tokens, secret, state, cookie: 0 occurrences in logs at any level, spans, metrics, audit events and errors (${store})`,
       () =>
         Effect.gen(function*() {
           const { scene, secrets } = yield* session(store)
@@ -257,6 +272,41 @@ describe("L. Secrets of proxy mode", () => {
             ]
           ) {
             assert.isTrue(said.includes(part), part)
+          }
+          const { errors, events, metrics: series, spans: made } = scene.watch
+          assert.sameMembers(
+            spans.filter((name) => !made.some((span) => span.name === name)),
+            // No client of this session is described by a document.
+            ["okta.document"]
+          )
+          assert.sameMembers(
+            metrics.map(({ name }) => name).filter((name) => !series.some(({ id }) => id === name)),
+            ["okta_document_fetch_duration_seconds", "okta_rate_limited", "okta_audit_events_lost"]
+          )
+          assert.sameMembers(
+            AuditEvent.members.map(({ fields }) => fields._tag.schema.literal)
+              .filter((tag) => !events.some(({ _tag }) => _tag === tag)),
+            ["AdmissionRefused"]
+          )
+          const tags = new Set([...errors].map(({ _tag }) => String(_tag)))
+          for (
+            const tag of [
+              "AuthorizationRefused",
+              "InvalidClient",
+              "InvalidGrant",
+              "InvalidTarget",
+              "MalformedRequest",
+              "MalformedToken",
+              "OktaRefused",
+              "OktaTokenRefused",
+              "OktaUnavailable",
+              "RegistrationError",
+              "ScopesNotGranted",
+              "UnprovenRequest",
+              "UnsupportedGrantType"
+            ]
+          ) {
+            assert.isTrue(tags.has(tag), `${tag} of ${[...tags].join()}`)
           }
           assert.isAbove(secrets.length, 50)
           assertHidden(said, secrets)
