@@ -1,4 +1,4 @@
-import { Clock, Context, Deferred, Duration, Effect, type Exit, Layer, Redacted } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Redacted } from "effect"
 import { escaped } from "../config/EscapedText.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { isTraced, traced } from "../observe/Span.ts"
@@ -193,14 +193,19 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
             remembered: String(remembered)
           })
         const seenBefore = yield* tally(series(true, "success"))
+        const countedAgain = (exit: Exit.Exit<VerifiedToken, TokenError>) =>
+          Exit.isSuccess(exit)
+            ? Effect.sync(() => seenBefore.count++)
+            : count(series(true, outcomeOf(exit)))
         const counted = (exit: Exit.Exit<VerifiedToken, TokenError>) => count(series(false, outcomeOf(exit)))
 
         const decided = (token: string): Effect.Effect<VerifiedToken, TokenError> => {
           const verdict = verdicts.get(token, clock.currentTimeMillisUnsafe())
           if (verdict !== undefined) {
             if (jwks.holds(verdict.key)) {
+              if (verdict.accepted === undefined) return Effect.onExit(recall(token, verdict), countedAgain)
               seenBefore.count++
-              return verdict.accepted ?? recall(token, verdict)
+              return verdict.accepted
             }
             verdicts.delete(token)
           }

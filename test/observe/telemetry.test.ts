@@ -2,8 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { metrics } from "../../src/observe/Telemetry.ts"
-import { asTimePasses, decide, make, type ProxyScene, tokensOf } from "../support/ProxyScene.ts"
-import type { Watch } from "../support/Watch.ts"
+import { OktaTest } from "../../src/testing/OktaTest.ts"
+import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
+import { documents, host, loopback } from "../support/DocumentHost.ts"
+import { asTimePasses, decide, make, now, type ProxyScene, redirectUri, tokensOf } from "../support/ProxyScene.ts"
+import { Watch } from "../support/Watch.ts"
 
 /** The value of a series: how often it was counted, or what it shows. */
 const valueOf = (watch: Watch, name: string, labels: { readonly [label: string]: string } = {}): number => {
@@ -22,6 +25,45 @@ const spansOf = ({ spans }: Watch, name: string) =>
     attributes: Object.fromEntries(span.attributes),
     within: Option.getOrUndefined(Option.map(span.parent, (parent) => parent._tag === "Span" ? parent.name : ""))
   }))
+
+describe("Telemetry of the verifier", () => {
+  it.effect("a token that was good, and no longer is when it comes again, counts as that", () =>
+    Effect.gen(function*() {
+      const watch = new Watch()
+      yield* TestClock.setTime(now * 1000)
+      yield* Effect.gen(function*() {
+        const { verify } = yield* TokenVerifier
+        const token = yield* (yield* OktaTest).token()
+        yield* verify(token)
+        // The clock was wrong, and is set right.
+        yield* TestClock.setTime((now - 3600) * 1000)
+        assert.strictEqual((yield* Effect.flip(verify(token)))._tag, "TokenNotYetValid")
+      }).pipe(Effect.provide(OktaTest.layerAuth()), Effect.provide(watch.layer))
+      const counted = (labels: { readonly [label: string]: string }) =>
+        valueOf(watch, "okta_token_verifications", labels)
+      assert.deepStrictEqual([
+        counted({ outcome: "success" }),
+        counted({ outcome: "TokenNotYetValid", remembered: "true" }),
+        counted({})
+      ], [1, 1, 2])
+    }))
+
+  it.effect("without a tracer there are no spans; with one the span of a token seen before is like any other", () =>
+    Effect.gen(function*() {
+      const watch = new Watch()
+      yield* Effect.gen(function*() {
+        const { verify } = yield* TokenVerifier
+        const token = yield* (yield* OktaTest).token()
+        yield* verify(token)
+        yield* verify(token)
+        yield* verify(token).pipe(Effect.withTracerEnabled(false))
+        assert.lengthOf(spansOf(watch, "okta.verify"), 2)
+        const [first, second] = spansOf(watch, "okta.verify").map(({ attributes }) => attributes)
+        assert.deepStrictEqual(first, second)
+        assert.sameMembers(Object.keys(first ?? {}), ["okta.issuer", "okta.kid", "okta.outcome"])
+      }).pipe(Effect.provide(OktaTest.layerAuth()), Effect.provide(watch.layer))
+    }))
+})
 
 describe("Telemetry of proxy mode", () => {
   it.effect(
@@ -140,5 +182,33 @@ describe("Telemetry of proxy mode", () => {
         assert.sameMembers(Object.keys(labels), [...known.get(id) ?? ["unknown"]], id)
         for (const text of Object.values(labels)) assert.isAtMost(text.length, 60)
       }
+    }), 30_000)
+
+  it.effect("documents of clients, and requests that are one too many", () =>
+    Effect.gen(function*() {
+      const scene = yield* make({
+        settings: { clientMetadataDocuments: true, requestsPerMinute: 4 },
+        environment: loopback
+      })
+      const { watch } = scene
+      const origin = yield* documents({ redirect_uris: [redirectUri], client_name: "Described" })
+      for (
+        const [client_id, outcome] of [[`${origin}/client`, "success"], [`https://${host}:1/x`, "DocumentUnavailable"]]
+      ) {
+        yield* scene.browser().ask(scene.authorizeUrl({ client_id }))
+        assert.strictEqual(valueOf(watch, "okta_document_fetch_duration_seconds", { outcome: outcome ?? "" }), 1)
+        assert.deepInclude(spansOf(watch, "okta.document").map(({ attributes }) => attributes), {
+          "server.address": host,
+          "okta.outcome": outcome
+        })
+      }
+      for (let i = 0; i < 6; i++) yield* scene.browser().ask(scene.authorizeUrl())
+      assert.strictEqual(valueOf(watch, "okta_rate_limited", { endpoint: "authorize", by: "address" }), 4)
+      assert.strictEqual(valueOf(watch, "okta_rate_limited"), 4)
+      assert.strictEqual(valueOf(watch, "okta_endpoint_duration_seconds", { endpoint: "authorize", status: "429" }), 4)
+      assert.include(
+        spansOf(watch, "okta.authorize").map(({ attributes }) => attributes["okta.error"]),
+        "TooManyRequests"
+      )
     }), 30_000)
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Metric } from "effect"
 import { TestClock } from "effect/testing"
-import { keyFetches, keySetAge } from "../../src/observe/Telemetry.ts"
+import { discoveryFetches, keyFetches, keySetAge, keySetLastGood } from "../../src/observe/Telemetry.ts"
 import { Jwks } from "../../src/provider/Jwks.ts"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
@@ -289,9 +289,15 @@ it.effect("Fetches, failures and the age of the set are counted", () =>
       succeeded,
       failed
     ])
+    const lastGood = Effect.map(Metric.value(keySetLastGood.of({ issuer: okta.issuer })), ({ value }) => value)
+    // Without keys there are no last good ones.
+    assert.strictEqual(yield* lastGood, 0)
+    const ofMetadata = yield* Metric.value(discoveryFetches.of({ issuer: okta.issuer, outcome: "failure" }))
+    assert.isAtLeast(ofMetadata.count, 1)
     okta.mend()
     yield* okta.pass("31 seconds")
     yield* jwks.ready
+    assert.strictEqual(yield* lastGood, 0)
     assert.deepStrictEqual([yield* fetches(okta.issuer, "success"), yield* fetches(okta.issuer, "failure")], [
       succeeded + 1,
       failed
@@ -299,6 +305,7 @@ it.effect("Fetches, failures and the age of the set are counted", () =>
     okta.break({ status: 404 }, ["keys"])
     yield* Effect.flip(jwks.reload)
     assert.strictEqual(yield* fetches(okta.issuer, "failure"), failed + 1)
+    assert.strictEqual(yield* lastGood, 1)
     yield* okta.pass("3 minutes", "10 seconds")
     const age = Effect.map(
       Metric.value(keySetAge.of({ issuer: okta.issuer })),
@@ -309,6 +316,7 @@ it.effect("Fetches, failures and the age of the set are counted", () =>
     okta.mend()
     yield* okta.pass("31 seconds")
     assert.strictEqual(yield* age, 0)
+    assert.strictEqual(yield* lastGood, 0)
     yield* okta.pass("302 seconds")
     assert.isAtLeast(yield* age, 300)
     assert.isAtMost(yield* age, 302)

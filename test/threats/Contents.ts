@@ -184,7 +184,10 @@ export const contents: Readonly<Record<string, Readonly<Record<string, Line>>>> 
     "#191": ["pages elsewhere that read answers", "only what is for clients, and without cookies"]
   },
   "Secrets": {
-    "#192": ["every token, code, verifier, secret and cookie", "in no log, span or error, at any level"],
+    "#192": [
+      "every token, code, verifier, secret and cookie",
+      "in no log at any level, span, metric, audit event or error"
+    ],
     "#193": ["settings that are printed, and errors that end the process", "secrets are redacted"],
     "#194": ["any failure", "no stack and none of Okta's words in the answer"],
     "#195": ["somebody reads the store", "hashes and sealed texts, and no key"],
