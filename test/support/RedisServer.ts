@@ -1,5 +1,5 @@
-import { assert } from "@effect/vitest"
 import { Effect, Redacted, Schedule, type Scope } from "effect"
+import { strictEqual } from "node:assert"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { type AddressInfo, createServer } from "node:net"
@@ -14,6 +14,7 @@ export const isMissing = findRedis() === undefined
 /** A Redis of the test's own, on 127.0.0.1. */
 export interface RedisServer {
   readonly port: number
+  readonly pid: () => number
   readonly url: Redacted.Redacted<string>
   /** Its folder, where it keeps what it saves. */
   readonly folder: string
@@ -101,9 +102,10 @@ export const make = Effect.fnUntraced(function*(
   const password = settings["requirepass"]
   const scheme = certificate === undefined ? "redis" : "rediss"
   const url = Redacted.make(`${scheme}://${password === undefined ? "" : `:${password}@`}127.0.0.1:${port}`)
-  const signal = (name: NodeJS.Signals) => Effect.sync(() => assert.isTrue(child?.kill(name)))
+  const signal = (name: NodeJS.Signals) => Effect.sync(() => strictEqual(child?.kill(name), true))
   return {
     port,
+    pid: () => child?.pid ?? 0,
     url,
     folder,
     run: (...command) => runAt(url, ...command),

@@ -6,23 +6,25 @@ export interface Relay {
   readonly port: number
   /** Of the server behind; connections that there are stay where they are. */
   target: number
+  /** Run with every piece of an answer, before that goes anywhere. */
+  onAnswer: () => void
   /** Holds every answer back until `flow`. */
   readonly hold: () => void
-  /** Drops the nth answer from now on, along with its connection. */
-  readonly lose: (nth: number) => void
+  /** What is held back, by connection. */
+  readonly held: () => ReadonlyArray<string>
   /** Passes on what was held back, and everything from then on. */
   readonly flow: () => void
-  /** Drops every connection. */
-  readonly cut: () => void
+  /** Drops the nth piece of an answer from now on, along with its connection. */
+  readonly lose: (nth: number) => void
   /** Leaves the connections that there are without any answer for good, though open. */
   readonly strand: () => void
 }
 
 /** Relays TCP connections on 127.0.0.1 until the scope closes. */
-export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Return<Relay, never, Scope.Scope> {
+export const make = Effect.fnUntraced(function*(target = 0): Effect.fn.Return<Relay, never, Scope.Scope> {
   const sockets = new Set<Socket>()
   const answering = new Set<Socket>()
-  const held: Array<() => void> = []
+  const held = new Map<Socket, Array<Buffer>>()
   let isHolding = false
   let untilLost = Infinity
   const server = createServer((socket) => {
@@ -38,9 +40,10 @@ export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Retur
     answering.add(onward)
     onward.on("data", (chunk: Buffer) => {
       if (!answering.has(onward)) return
+      if (isHolding) held.set(socket, [...held.get(socket) ?? [], chunk])
+      relay.onAnswer()
       if (--untilLost === 0) socket.destroy()
-      else if (isHolding) held.push(() => void socket.write(chunk))
-      else socket.write(chunk)
+      else if (!isHolding) socket.write(chunk)
     })
   })
   yield* Effect.acquireRelease(
@@ -55,16 +58,18 @@ export const make = Effect.fnUntraced(function*(target: number): Effect.fn.Retur
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
     port: (server.address() as AddressInfo).port,
     target,
+    onAnswer: () => {},
     hold: () => void (isHolding = true),
-    lose: (nth) => void (untilLost = nth),
+    held: () => [...held.values()].map((chunks) => Buffer.concat(chunks).toString("latin1")),
     flow: () => {
       isHolding = false
-      for (const pass of held.splice(0)) pass()
+      for (const [socket, chunks] of held) {
+        if (!socket.destroyed) { for (const chunk of chunks) socket.write(chunk) }
+      }
+      held.clear()
     },
-    strand: () => answering.clear(),
-    cut: () => {
-      for (const socket of sockets) socket.destroy()
-    }
+    lose: (nth) => void (untilLost = nth),
+    strand: () => answering.clear()
   }
   return relay
 })

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { DatabaseSync } from "node:sqlite"
 import { make, type Moment } from "../support/CrashScene.ts"
+import * as CrashStore from "../support/CrashStore.ts"
 import { type Answer, codeChallenge, codeVerifier, fieldsOf, membersOf, UserAgent } from "../support/ProxyScene.ts"
+import { isMissing } from "../support/RedisServer.ts"
 import type { Handler } from "../support/StandInDoor.ts"
 
 const everything = ["callback", "redemption", "refresh"] as const
@@ -10,20 +11,23 @@ const everything = ["callback", "redemption", "refresh"] as const
 /** When the server is killed, and what it is at work on by then. */
 type Round = readonly [Moment, work: ReadonlyArray<(typeof everything)[number]>]
 
-const rounds: ReadonlyArray<Round> = [
-  [{ writes: 1 }, everything],
-  [{ okta: "asked" }, ["callback", "redemption"]],
-  [{ writes: 2 }, everything],
+const stepsOf = (...steps: ReadonlyArray<number>): ReadonlyArray<Round> =>
+  steps.map((step) => [{ steps: step }, everything])
+
+/** The moments that every run tries, and those of the long run (`npm run test:crashes`). */
+const usual: ReadonlyArray<Round> = [
   [{ okta: "answered" }, ["callback", "redemption"]],
-  [{ writes: 3 }, everything],
   [{ answers: 1 }, everything],
   [{ okta: "asked" }, ["redemption", "refresh"]],
-  [{ writes: 5 }, everything],
-  [{ answers: 2 }, everything],
-  [{ okta: "answered" }, ["refresh"]],
-  [{ writes: 7 }, everything],
   [{ answers: 3 }, everything]
 ]
+const thorough: ReadonlyArray<Round> = [
+  [{ okta: "asked" }, ["callback", "redemption"]],
+  [{ okta: "answered" }, ["refresh"]],
+  [{ answers: 2 }, everything],
+  ...stepsOf(...Array.from({ length: 30 }, (_, index) => index + 1))
+]
+const isThorough = process.env["CRASH_ROUNDS"] !== undefined
 
 /** More rounds, at moments that nobody has chosen. */
 const further = Array.from(
@@ -43,12 +47,18 @@ const briefly: Handler = (_, response, usual) => {
   return usual()
 }
 
-describe("Faults: the server is killed", () => {
+const stores = [
+  { name: "a SQLite file", store: CrashStore.sqlite, steps: [1, 3, 5] },
+  { name: "Redis", store: CrashStore.redis, steps: [2, 8, 14] }
+].filter(({ name }) => name !== "Redis" || !isMissing)
+
+describe.each(stores)("Faults: the server is killed, with its store in $name", ({ steps, store }) => {
+  const rounds = [...stepsOf(...steps), ...usual, ...(isThorough ? [...thorough, ...further] : [])]
   it.live(
     "F21 F22 at any moment of a callback, a redemption and a refresh: nothing is good twice, nothing is lost",
     () =>
       Effect.gen(function*() {
-        const scene = yield* make
+        const scene = yield* make(yield* store)
         const { url } = scene
         const ask = (path: string, form: Readonly<Record<string, string>>) =>
           new UserAgent(url, url).ask(path, { body: new URLSearchParams(form) })
@@ -111,7 +121,7 @@ describe("Faults: the server is killed", () => {
         yield* scene.stop
         yield* scene.start
         const seen = { callback: 0, redemption: 0, refresh: 0 }
-        for (const [round, [moment, work]] of [...rounds, ...further].entries()) {
+        for (const [round, [moment, work]] of rounds.entries()) {
           const session = next
           next = yield* brief
           const browser = new UserAgent(url, url)
@@ -170,13 +180,11 @@ describe("Faults: the server is killed", () => {
           assertInvalid(yield* refresh(session))
           assertInvalid(yield* refresh(last))
 
-          const database = new DatabaseSync(scene.file, { readOnly: true })
-          assert.deepStrictEqual({ ...database.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" })
-          database.close()
+          yield* scene.check
         }
         // Each of them was killed at least once with its answer on its way.
         assert.isAbove(Math.min(seen.callback, seen.redemption, seen.refresh), 0, JSON.stringify(seen))
       }),
-    180_000 + further.length * 5000
+    60_000 + rounds.length * 10_000
   )
 })
