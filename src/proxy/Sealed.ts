@@ -1,6 +1,14 @@
 import { Array, Clock, Context, Effect, Layer, Option, Redacted } from "effect"
-import { compactDecrypt, CompactEncrypt } from "jose"
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from "node:crypto"
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual
+} from "node:crypto"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { allowEphemeral, proxySettings } from "./ProxySettings.ts"
@@ -75,22 +83,15 @@ export class Sealed extends Context.Service<Sealed, {
       const hashes = (purpose: Purpose, text: string) => Array.map(secrets, ({ hash }) => hash(purpose, text))
 
       return Sealed.of({
-        seal: (purpose, value, expiresAt) =>
-          Effect.promise(() =>
-            new CompactEncrypt(Buffer.from(`${expiresAt ?? ""}\n${value}`))
-              .setProtectedHeader(first.header)
-              .encrypt(first.sealingKey(purpose))
-          ),
+        seal: (purpose, value, expiresAt) => Effect.sync(() => first.seal(purpose, `${expiresAt ?? ""}\n${value}`)),
         open: Effect.fnUntraced(function*(purpose, text) {
           // The one header that each secret seals with: no other, whatever it may ask for, reaches the decryption.
           const secret = secrets.find(({ prefix }) => text.startsWith(prefix))
-          if (secret === undefined || !text.slice(secret.prefix.length).split(".").every(isCanonical)) {
-            return Option.none()
-          }
-          const opened = yield* Effect.option(
-            Effect.tryPromise(() => compactDecrypt(text, secret.sealingKey(purpose), algorithms))
-          )
-          return Option.flatMap(opened, ({ plaintext }) => alive(plaintext, clock.currentTimeMillisUnsafe()))
+          if (secret === undefined) return Option.none()
+          const parts = text.slice(secret.prefix.length).split(".")
+          if (!parts.every(isCanonical)) return Option.none()
+          const opened = yield* Effect.option(Effect.try(() => secret.open(purpose, parts)))
+          return Option.flatMap(opened, (plaintext) => alive(plaintext, clock.currentTimeMillisUnsafe()))
         }),
         hash: (purpose, text) => Effect.sync(() => first.hash(purpose, text)),
         hashes: (purpose, text) => Effect.sync(() => hashes(purpose, text)),
@@ -110,7 +111,7 @@ const missing = {
   mend: "Make one with: openssl rand -base64 32"
 } as const
 
-const algorithms = { keyManagementAlgorithms: ["dir"], contentEncryptionAlgorithms: ["A256GCM"] }
+const algorithm = "aes-256-gcm"
 
 /** What one secret can do. */
 const fromBytes = (secret: Uint8Array) => {
@@ -128,12 +129,28 @@ const fromBytes = (secret: Uint8Array) => {
     }
   }
   const hashingKey = keysFor("hash")
+  const sealingKey = keysFor("seal")
   const header = { alg: "dir", enc: "A256GCM", kid: derive("kid", 9).toString("base64url") }
+  const encodedHeader = Buffer.from(JSON.stringify(header)).toString("base64url")
+  const authenticated = Buffer.from(encodedHeader, "ascii")
+  /** Header and empty key, as they begin whatever is sealed with this secret. */
+  const prefix = `${encodedHeader}..`
   return {
-    header,
-    /** Header and empty key, as they begin whatever is sealed with this secret. */
-    prefix: `${Buffer.from(JSON.stringify(header)).toString("base64url")}..`,
-    sealingKey: keysFor("seal"),
+    prefix,
+    seal: (purpose: Purpose, plaintext: string) => {
+      const nonce = randomBytes(12)
+      const cipher = createCipheriv(algorithm, sealingKey(purpose), nonce).setAAD(authenticated)
+      const parts = [nonce, Buffer.concat([cipher.update(plaintext, "utf8"), cipher.final()]), cipher.getAuthTag()]
+      return prefix + parts.map((part) => part.toString("base64url")).join(".")
+    },
+    /** Throws on what was not sealed for this purpose, or was changed since. */
+    open: (purpose: Purpose, parts: ReadonlyArray<string>) => {
+      const [nonce, ciphertext, tag, ...more] = parts.map((part) => Buffer.from(part, "base64url"))
+      if (nonce?.length !== 12 || ciphertext === undefined || tag?.length !== 16 || more.length > 0) throw new Error()
+      const decipher = createDecipheriv(algorithm, sealingKey(purpose), nonce, { authTagLength: 16 })
+      decipher.setAAD(authenticated).setAuthTag(tag)
+      return Buffer.concat([decipher.update(ciphertext), decipher.final()])
+    },
     hash: (purpose: Purpose, text: string) => createHmac("sha256", hashingKey(purpose)).update(text).digest("base64url")
   }
 }

@@ -60,7 +60,7 @@ const server = Effect.gen(function*() {
 }).pipe(Layer.unwrap, Layer.provide(Logger.layer([])))
 
 if (import.meta.main) {
-  process.once("disconnect", () => process.exit())
+  for (const end of ["disconnect", "SIGTERM"]) process.once(end, () => process.exit())
   Effect.runPromise(Layer.launch(server)).catch((error: unknown) => {
     console.error(error)
     process.exit(1)
