@@ -40,6 +40,8 @@ code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; ove
   border-radius: .375rem; }
 form, .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.75rem; }
 .actions { margin-bottom: 1.75rem; }
+form + p { margin-top: 1.75rem; }
+ol + p { margin-top: 1rem; }
 button, .button {
   flex: 1 1 9rem; min-height: 3rem; padding: .625rem 1.25rem; border: 1px solid var(--soft); border-radius: .625rem;
   background: transparent; color: var(--ink); font: inherit; font-weight: 600; cursor: pointer;
