@@ -3,6 +3,7 @@ import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
+import { randomBytes } from "node:crypto"
 import { jumpingClock } from "./FaultScene.ts"
 import { until } from "./FaultyOkta.ts"
 import * as Relay from "./OktaRelay.ts"
@@ -85,6 +86,7 @@ const make = Effect.gen(function*() {
   }).pipe(Effect.provideService(Clock.Clock, clock))
   yield* scene.one.stop
 
+  const running = new Set<Server>()
   const start = Effect.gen(function*() {
     const scope = yield* Scope.fork(yield* Effect.scope)
     const [proxy, native] = yield* Effect.all([
@@ -100,26 +102,33 @@ const make = Effect.gen(function*() {
         clientMetadataDocuments: undefined
       })
     ]).pipe(Scope.provide(scope), Effect.provideService(Clock.Clock, clock))
+    running.add(native).add(proxy)
+    yield* Scope.addFinalizer(scope, Effect.sync(() => running.delete(native) && running.delete(proxy)))
     return { native, proxy, stop: Scope.close(scope, Exit.void) }
   })
 
-  /**
-   * Waits until nothing is on its way but what waits for the clock. Work on other threads does not show, so that nothing
-   * must have been on its way for a while.
-   */
-  const quietFor = (millis: number) =>
-    Effect.suspend(() => {
-      let turns = 0
-      let since = performance.now()
-      return until("all requests were answered", () => {
-        if (inFlight > relay.held()) {
-          turns = 0
-          since = performance.now()
-        }
-        return turns++ > 30 && performance.now() - since > millis
-      })
+  /** Waits until nothing is on its way to Okta but what waits for the clock. */
+  const settled = Effect.suspend(() => {
+    let turns = 0
+    return until("all requests were answered", () => {
+      turns = inFlight <= relay.held() ? turns + 1 : 0
+      return turns > 30
     })
-  const settled = quietFor(1)
+  })
+
+  const random = Effect.callback<void>((resume) => randomBytes(16, () => resume(Effect.void)))
+
+  /**
+   * The same, and everything has begun that was asked of the servers before: what is asked of them now, and of Node's other
+   * threads, has had its turn.
+   */
+  const quiet = Effect.gen(function*() {
+    for (let round = 0; round < 3; round++) {
+      yield* Effect.forEach(running, ({ ask }) => ask("/healthz"), { concurrency: "unbounded" })
+      yield* Effect.all(Array.from({ length: 8 }, () => random), { concurrency: "unbounded" })
+      yield* settled
+    }
+  })
 
   /** Lets time pass, and what is on its way arrive after each step of it. */
   const pass = Effect.fnUntraced(function*(
@@ -139,11 +148,11 @@ const make = Effect.gen(function*() {
   /** Lets time pass until an effect ends. */
   const asTimePasses = Effect.fnUntraced(function*<A>(effect: Effect.Effect<A>) {
     const fiber = yield* Effect.forkChild(effect)
-    yield* quietFor(30)
+    yield* quiet
     for (const step of [1000, 1000, 900, ...Array<number>(100).fill(100)]) {
       if (fiber.pollUnsafe() !== undefined) break
       yield* TestClock.adjust(step)
-      yield* quietFor(10)
+      yield* quiet
     }
     assert.isDefined(fiber.pollUnsafe(), "it takes longer than 12 seconds")
     return yield* Fiber.join(fiber)
