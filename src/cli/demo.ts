@@ -3,7 +3,6 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ConfigProvider, Console, Context, Deferred, Effect, Layer, Logger, Predicate } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpRouter } from "effect/http"
-import { createServer } from "node:http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import * as DemoRoutes from "../demo/DemoRoutes.ts"
 import { ada, bob, webClient } from "../demo/StandInDirectory.ts"
@@ -15,6 +14,7 @@ import * as SqliteStore from "../store/SqliteStore.ts"
 import { Store } from "../store/Store.ts"
 import { checkSettings, type DemoSettings } from "./DemoSettings.ts"
 import { cannotListen, end, wrongSettings } from "./Ended.ts"
+import * as NodeServer from "./NodeServer.ts"
 import * as Serve from "./serve.ts"
 import { setting, withSettings } from "./settings.ts"
 import { columns, metadataOf, type Row, rowsOf, type Started } from "./Startup.ts"
@@ -110,7 +110,7 @@ const run = Effect.fnUntraced(function*(json: boolean) {
   const parties = { demoUrl, serverUrl, issuer, people: people.map(({ login }) => login) }
   const page = HttpRouter.serve(DemoRoutes.layer(visits, parties), { disableListenLog: true, disableLogger: true })
     .pipe(
-      Layer.provide(NodeHttpServer.layer(createServer, { port: demoPort, host: "127.0.0.1" })),
+      Layer.provide(NodeHttpServer.layer(NodeServer.make, { port: demoPort, host: "127.0.0.1" })),
       Layer.provide(NodeHttpClient.layerUndici)
     )
   yield* Layer.build(Layer.merge(server, page))

@@ -3,7 +3,6 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ConfigProvider, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
-import { createServer } from "node:http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
@@ -11,6 +10,7 @@ import * as OktaAuth from "../OktaAuth.ts"
 import { cannotListen, wrongSettings } from "./Ended.ts"
 import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
+import * as NodeServer from "./NodeServer.ts"
 import * as PlainRequest from "./PlainRequest.ts"
 import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import * as SigningKeysFile from "./SigningKeysFile.ts"
@@ -101,7 +101,7 @@ const serving = (
     })
     return Layer.merge(Layer.effectDiscard(listening), SigningKeysFile.reloading).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
-      Layer.provide(NodeHttpServer.layer(createServer, { port, host })),
+      Layer.provide(NodeHttpServer.layer(NodeServer.make, { port, host })),
       Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(NodeHttpClient.layerUndici)))
     )
   }).pipe(Layer.unwrap)

@@ -65,9 +65,11 @@ export class Process {
     this.#child = child
     const { native, proxy } = this.#replica.ports
     for (const port of [proxy, native]) {
-      // Whatever comes after a server listens and before its app is there is never answered.
       const isReady = () =>
-        fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(({ ok }) => ok, () => false)
+        fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
+          ({ ok }) => ok,
+          () => false
+        )
       while (!(await isReady())) {
         if (child.exitCode !== null) throw new Error(`a replica ended with ${child.exitCode} before it was ready`)
         await new Promise((resume) => setTimeout(resume, 100))

@@ -1,10 +1,10 @@
 /** One replica: what an app in proxy mode is, and beside it one in native mode; it writes down how it is every second. */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Effect, Layer, Redacted, References } from "effect"
+import { Cause, Effect, Exit, Layer, Redacted, References, Runtime } from "effect"
 import { FetchHttpClient, HttpRouter, HttpServerResponse } from "effect/http"
 import { appendFileSync } from "node:fs"
-import { createServer } from "node:http"
 import { monitorEventLoopDelay } from "node:perf_hooks"
+import * as NodeServer from "../../src/cli/NodeServer.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
@@ -49,7 +49,7 @@ if (import.meta.main) {
     }).pipe(
       Layer.provide(auth),
       Layer.provide(FetchHttpClient.layer),
-      Layer.provide(NodeHttpServer.layer(() => createServer(), { port, host: "127.0.0.1" })),
+      Layer.provide(NodeHttpServer.layer(NodeServer.make, { port, host: "127.0.0.1" })),
       Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),
       Layer.launch
     )
@@ -91,5 +91,7 @@ if (import.meta.main) {
   }, 1000).unref()
 
   // Each by itself, since layers that are built together share what they have in common.
-  NodeRuntime.runMain(Effect.all(servers, { concurrency: "unbounded", discard: true }))
+  const teardown: Runtime.Teardown = (exit, onExit) =>
+    Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+  Effect.all(servers, { concurrency: "unbounded", discard: true }).pipe(NodeRuntime.runMain({ teardown }))
 }
