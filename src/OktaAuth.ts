@@ -13,6 +13,7 @@ import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
 import * as Admission from "./proxy/Admission.ts"
 import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
+import { Grants } from "./proxy/Grants.ts"
 import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
 import * as StoreChoice from "./proxy/StoreChoice.ts"
@@ -65,7 +66,15 @@ export class Endpoints extends Context.Service<Endpoints, {
 }>()("effect-okta/Endpoints") {}
 
 /** What the layer provides. */
-export type Services = OktaConfig | Discovery | Jwks | TokenVerifier | Endpoints | Health.Readiness | UpstreamTokens
+export type Services =
+  | OktaConfig
+  | Discovery
+  | Jwks
+  | TokenVerifier
+  | Endpoints
+  | Health.Readiness
+  | UpstreamTokens
+  | Grants
 
 /** Why the layer cannot be built; the last two only with `failFast`. */
 export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
@@ -112,13 +121,14 @@ const native = (options: VerifierOptions) =>
     Layer.succeed(Endpoints, { routes: Layer.empty, reloadSigningKeys: () => Effect.fail(noSigningKeys) }),
     Health.Readiness.layer(),
     UpstreamTokens.none,
+    Grants.none,
     Layer.effectDiscard(warnOfOrgServer(options)),
     redactedNames
   )
 
 /** Our own tokens are verified here, and this server is where clients sign in. */
 const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">) =>
-  Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer).pipe(
+  Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer, Grants.layer).pipe(
     Layer.provide(Proxy.services),
     Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
     Layer.merge(Redaction.layer)

@@ -4,13 +4,14 @@ import { Cause, Effect, Exit, Runtime } from "effect"
 import { CliError, Command } from "effect/cli"
 import * as demo from "./demo.ts"
 import * as doctor from "./doctor.ts"
+import * as grants from "./grants.ts"
 import * as keys from "./keys.ts"
 import * as serve from "./serve.ts"
 import { version } from "./version.ts"
 
 const effectOkta = Command.make("effect-okta").pipe(
   Command.withDescription("Okta in front of an MCP server or an HTTP API"),
-  Command.withSubcommands([serve.command, doctor.command, keys.command, demo.command])
+  Command.withSubcommands([serve.command, doctor.command, grants.command, keys.command, demo.command])
 )
 
 const isUsageError = (error: unknown): boolean => CliError.isCliError(error) && error._tag === "ShowHelp"

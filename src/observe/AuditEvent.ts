@@ -107,7 +107,15 @@ export const RevocationReason = Schema.Literals([
   /** Okta renewed it for somebody else. */
   "other-person",
   /** Okta cannot be asked about it. */
-  "not-renewable"
+  "not-renewable",
+  /** Okta has it ended: the person left, or is in danger (Universal Logout). */
+  "universal-logout",
+  /** The person's session at Okta has ended (back-channel logout). */
+  "backchannel-logout",
+  /** By the person, on the page of connected clients. */
+  "disconnected",
+  /** By `Grants`, or `effect-okta grants`. */
+  "by-operator"
 ])
 
 /** Why a grant ends before its time. */

@@ -101,11 +101,11 @@ const accessTokenHash = (idToken: string, accessToken: string): string | undefin
   return hash.subarray(0, hash.length / 2).toString("base64url")
 }
 
-/** The person; client, scopes and session are those of our own tokens, not Okta's. */
+/** The person; client and scopes are those of our own tokens, not Okta's. The session is Okta's. */
 const personOf = ({ claims: { sub }, principal }: VerifiedToken): User => {
-  const { clientId: _, sessionId: __, ...person } = principal._tag === "User"
+  const { clientId: _, ...person } = principal._tag === "User"
     ? principal
-    : { _tag: "User" as const, clientId: undefined, sessionId: undefined, username: sub, groups: [], amr: [] }
+    : { _tag: "User" as const, clientId: undefined, username: sub, groups: [], amr: [] }
   return { ...person, subject: sub, uid: sub, scopes: [] }
 }
 

@@ -57,6 +57,8 @@ export interface OktaSession {
   }
   /** When the person signed in, in seconds since 1970. */
   readonly authTime?: number
+  /** The session at Okta (`sid`), where the ID token names it. */
+  readonly sessionId?: string
 }
 
 /** A person to be sent to Okta (RFC 6749 section 4.1.1, OpenID Connect Core section 3.1.2.1). */
@@ -208,7 +210,7 @@ export class OktaClient extends Context.Service<OktaClient, {
         if (Option.isNone(tokens)) return yield* refusal(url, answer)
         const { access_token, expires_in, id_token, refresh_token, scope } = tokens.value
         const grantedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const user = yield* Effect.onError(
+        const { sessionId, ...user } = yield* Effect.onError(
           prove(tokens.value, nonce),
           () => nonce === undefined ? Effect.void : Effect.ignore(revoke(Redacted.make(refresh_token ?? access_token)))
         )
@@ -221,7 +223,8 @@ export class OktaClient extends Context.Service<OktaClient, {
             expiresAt: grantedAt + Math.floor(expires_in),
             ...(scope === undefined ? undefined : { scopes: scope.split(" ").filter(Boolean) })
           },
-          ...(user.authTime === undefined ? undefined : { authTime: user.authTime })
+          ...(user.authTime === undefined ? undefined : { authTime: user.authTime }),
+          ...(sessionId === undefined ? undefined : { sessionId })
         }
       })
 

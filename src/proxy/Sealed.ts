@@ -37,6 +37,10 @@ export const purposes = [
   "refresh",
   /** A grant in the store. */
   "grant",
+  /** Which grants there are. */
+  "grants",
+  /** That all grants of somebody have ended. */
+  "mark",
   /** Okta's tokens in the store. */
   "upstream",
   /** The names of entries in the store. */

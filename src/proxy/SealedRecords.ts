@@ -22,6 +22,8 @@ export interface Keeping {
 export interface SealedRecords<A> {
   /** Keeps a record under a new id. */
   readonly add: (id: string, value: A, ttl: Duration.Duration) => Effect.Effect<void, StoreUnavailable>
+  /** Keeps a record unless somebody else has put one there meanwhile; whether it did. */
+  readonly addNew: (id: string, value: A, ttl: Duration.Duration) => Effect.Effect<boolean, StoreUnavailable>
   /** The record, if there is one. */
   readonly find: (id: string) => Effect.Effect<Option.Option<Found<A>>, StoreUnavailable>
   /** Puts a value in place of exactly the one found; none when it is no longer there. */
@@ -75,6 +77,15 @@ export const make = <A, E>(
   return {
     add: Effect.fnUntraced(function*(id, value, ttl) {
       yield* store.put(keyOf(yield* sealed.hash("store-key", id)), yield* write(id, value), ttl)
+    }),
+    addNew: Effect.fnUntraced(function*(id, value, ttl) {
+      const key = keyOf(yield* sealed.hash("store-key", id))
+      const text = yield* write(id, value)
+      if (yield* store.putIfAbsent(key, text, ttl)) return true
+      // What nobody can read would stand in the way until its end.
+      const there = yield* store.get(key)
+      return Option.isSome(there) && Option.isNone(yield* read(id, there.value)) &&
+        (yield* store.compareAndSet(key, there.value, text, ttl))
     }),
     find: Effect.fnUntraced(function*(id) {
       for (const key of yield* keys(id)) {

@@ -5,6 +5,7 @@ import {
   CurrentPrincipal,
   type Discovery,
   type DiscoveryFailed,
+  type Grants,
   type InvalidAudience,
   type InvalidClaim,
   type InvalidConfiguration,
@@ -152,6 +153,7 @@ describe("the front door", () => {
     | OktaAuth.Endpoints
     | Readiness
     | UpstreamTokens
+    | Grants
   type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailable
 
   const options = { issuer: "https://acme.okta.com", audience: "api://default" }

@@ -11,6 +11,8 @@ import type { Parameters } from "./Parameters.ts"
 /** What a client asks for, with everything in order, and what the person is asked to approve. */
 export const ApprovedRequest = Schema.Struct({
   clientId: Schema.String,
+  /** What the client calls itself. */
+  clientName: Schema.optionalKey(Schema.String),
   /** Byte for byte as it was asked for. */
   redirectUri: Schema.String,
   /** The client's own, to be given back. */
@@ -150,6 +152,7 @@ export const read = (
   }
   return Result.succeed({
     clientId: client.clientId,
+    ...(client.metadata.client_name === undefined ? undefined : { clientName: client.metadata.client_name }),
     ...address,
     scopes,
     resource,

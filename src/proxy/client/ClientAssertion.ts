@@ -6,6 +6,7 @@ import type { StoreUnavailable } from "../../store/Store.ts"
 import { type Audit, clientHandle } from "../Audit.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import type { Keeping } from "../SealedRecords.ts"
+import * as SingleUse from "../SingleUse.ts"
 import type { Client } from "./Client.ts"
 import type { ClientMetadata } from "./ClientMetadata.ts"
 
@@ -36,15 +37,7 @@ export const verifier = (
 ) => {
   const audiences = [serverUrl, ...endpoints.map((path) => serverUrl + path)]
   const tolerance = Duration.toSeconds(clockTolerance)
-
-  /** Whether this is the first time, for all servers of the deployment, whichever secret each of them hashes with. */
-  const isFirst = Effect.fnUntraced(function*(clientId: string, jti: string, ttl: Duration.Duration) {
-    const names = yield* sealed.hashes("store-key", JSON.stringify([clientId, jti]))
-    for (const name of [...names].sort()) {
-      if (!(yield* store.putIfAbsent(`jti:${name}`, "used", ttl))) return false
-    }
-    return true
-  })
+  const isFirst = SingleUse.make("jti", { sealed, store })
 
   return Effect.fnUntraced(function*(
     { clientId }: Client,
@@ -72,8 +65,7 @@ export const verifier = (
     if (typeof jti !== "string" || jti === "" || exp === undefined || exp > now + longestLifetime) {
       return `its assertion has no jti, or is good for more than ${longestLifetime} seconds`
     }
-    const ttl = Duration.seconds(Math.max(1, exp + tolerance - now))
-    if (yield* isFirst(clientId, jti, ttl)) return undefined
+    if (yield* isFirst({ issuer: clientId, jti, endsIn: exp + tolerance - now })) return undefined
     yield* audit((origin) =>
       new ReplayDetected({ ...origin, what: "client assertion", clientId: clientHandle(clientId) })
     )

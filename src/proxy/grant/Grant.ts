@@ -13,6 +13,7 @@ import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
 import * as AuthorizationCode from "./AuthorizationCode.ts"
 import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
+import { isNamed, type Name } from "./GrantIndex.ts"
 import { type Grant, isRenewable, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
 import { TokenIssuer } from "./IssuedToken.ts"
 import * as OktaCheck from "./OktaCheck.ts"
@@ -62,6 +63,15 @@ export class Grants extends Context.Service<Grants, {
   ) => Effect.Effect<Option.Option<OktaTokens.OktaTokens>, StoreUnavailable | OktaUnavailable>
   /** Ends a grant here, and then at Okta as far as Okta can be reached; whether there was one. */
   readonly end: (id: string, why: RevocationReason) => Effect.Effect<boolean, StoreUnavailable>
+  /** The grants of a person, of a session at Okta or of a client, by their ids. */
+  readonly list: (name: Name) => Effect.Effect<ReadonlyMap<string, Grant>, StoreUnavailable>
+  /**
+   * Ends all of them, also those that the list has lost, and tells how many were on it; `undefined` when nothing was ever known
+   * under that name. To be repeated if it fails.
+   */
+  readonly endAll: (name: Name, why: RevocationReason) => Effect.Effect<number | undefined, StoreUnavailable>
+  /** When all of them were last ended, in seconds since 1970; never is `-Infinity`. */
+  readonly endedAt: (name: Name) => Effect.Effect<number, StoreUnavailable>
 }>()("effect-okta/proxy/grant/Grants") {
   static readonly layer: Layer.Layer<
     Grants,
@@ -123,8 +133,9 @@ export class Grants extends Context.Service<Grants, {
       const begin = Effect.fnUntraced(function*(grantId: string) {
         const found = yield* records.find(grantId)
         if (Option.isNone(found)) return Option.none<Grant>()
-        const grant = found.value.value
-        yield* records.replace(grantId, found.value, grant, timeToLive(grant, yield* nowInSeconds))
+        const usedAt = yield* nowInSeconds
+        const grant = { ...found.value.value, usedAt }
+        yield* records.replace(grantId, found.value, grant, timeToLive(grant, usedAt))
         return Option.some(grant)
       })
 
@@ -136,11 +147,40 @@ export class Grants extends Context.Service<Grants, {
         return tokens
       })
 
+      const list = Effect.fnUntraced(function*(name: Name) {
+        const ids = yield* records.index.list(name)
+        const found = yield* Effect.forEach(ids, records.find, { concurrency: 8 })
+        return new Map(found.flatMap((grant, nth): Array<[string, Grant]> =>
+          // An email address may be another person's by now.
+          Option.isSome(grant) && isNamed(grant.value.value, name) ? [[ids[nth] ?? "", grant.value.value]] : []
+        ))
+      })
+
+      const endAll = Effect.fnUntraced(function*(name: Name, why: RevocationReason) {
+        const before = yield* records.index.markedAt(name)
+        // From here on all of them are ended, on every server; the rest tidies up, and tells Okta.
+        yield* records.index.mark(name)
+        const ids = yield* records.index.list(name)
+        const ended = yield* Effect.forEach(
+          ids,
+          (id) =>
+            Effect.flatMap(
+              records.findEnded(id),
+              (grant) => Option.isSome(grant) && isNamed(grant.value, name) ? end(id, why) : Effect.succeed(false)
+            ),
+          {
+            concurrency: 4
+          }
+        )
+        return ids.length === 0 && before === -Infinity ? undefined : ended.filter(Boolean).length
+      })
+
       return Grants.of({
-        create: Effect.fnUntraced(function*(session, { clientId, codeChallenge, redirectUri, resource, scopes }) {
+        create: Effect.fnUntraced(function*(session, request) {
+          const { clientId, clientName, codeChallenge, redirectUri, resource, scopes } = request
           const grantId = randomBytes(16).toString("base64url")
           const createdAt = yield* nowInSeconds
-          const { tokens, user } = session
+          const { sessionId: oktaSession, tokens, user } = session
           yield* records.add(grantId, {
             clientId,
             user,
@@ -149,6 +189,10 @@ export class Grants extends Context.Service<Grants, {
             generation: 1,
             createdAt,
             checkedAt: createdAt,
+            indexedAt: createdAt,
+            ...(clientName === undefined ? undefined : { clientName }),
+            redirectHost: Audit.hostOf(redirectUri),
+            ...(oktaSession === undefined ? undefined : { oktaSession }),
             okta: yield* OktaTokens.seal(sealed, tokens)
           }, untilRedeemed)
           const code = yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource })
@@ -170,7 +214,10 @@ export class Grants extends Context.Service<Grants, {
           const found = yield* renew(id)
           return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value.okta)
         }),
-        end
+        end,
+        list,
+        endAll: (name, why) => Effect.uninterruptible(endAll(name, why)),
+        endedAt: records.index.markedAt
       })
     })
   )

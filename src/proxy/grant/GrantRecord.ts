@@ -1,7 +1,9 @@
 import { Duration, Effect, Option, Schema } from "effect"
+import type { StoreUnavailable } from "../../store/Store.ts"
 import { User } from "../../token/Principal.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import * as SealedRecords from "../SealedRecords.ts"
+import * as GrantIndex from "./GrantIndex.ts"
 import { longestLifetime } from "./IssuedToken.ts"
 
 /** Okta's tokens of a grant, each sealed once more by itself. */
@@ -28,24 +30,61 @@ export const Grant = Schema.Struct({
   createdAt: Schema.Number,
   /** When Okta last said that the person may enter. */
   checkedAt: Schema.Number,
+  /** When the client last got tokens. */
+  usedAt: Schema.optionalKey(Schema.Number),
+  /** When it was last written to the index. */
+  indexedAt: Schema.optionalKey(Schema.Number),
+  /** What the client called itself at the time. */
+  clientName: Schema.optionalKey(Schema.String),
+  /** Where the person was sent: the host of the redirect URI, or the scheme of an application. */
+  redirectHost: Schema.optionalKey(Schema.String),
+  /** The session at Okta (`sid`), where its ID token names one. */
+  oktaSession: Schema.optionalKey(Schema.String),
   okta: OktaTokens
 })
 
 /** What a person has granted to a client. */
 export type Grant = typeof Grant.Type
 
-/** Grants in the store. */
-export type GrantRecords = SealedRecords.SealedRecords<Grant>
+/** Grants in the store, and who has which. */
+export interface GrantRecords extends SealedRecords.SealedRecords<Grant> {
+  readonly index: GrantIndex.GrantIndex
+  /** The grant with this id, though all of its person or client have been ended. */
+  readonly findEnded: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
+}
 
-/** Grants in the store, by their ids. Those created before `revokedBefore` are as absent. */
+/**
+ * Grants in the store, by their ids. Those created before `revokedBefore`, or until all of their person or client were ended,
+ * are as absent.
+ */
 export const records = (
   keeping: SealedRecords.Keeping,
   { revokedBefore = 0 }: Pick<ProxySettings, "revokedBefore">
 ): GrantRecords => {
   const kept = SealedRecords.make("grant", "grant", Grant, keeping)
+  const index = GrantIndex.make(keeping)
+
+  const isAlive = (grant: Grant) =>
+    grant.createdAt < revokedBefore ? Effect.succeed(false) : Effect.map(
+      Effect.forEach(GrantIndex.namesOf(grant), index.markedAt, { concurrency: "unbounded" }),
+      (marks) => marks.every((at) => grant.createdAt > at)
+    )
+
   return {
     ...kept,
-    find: (id) => Effect.map(kept.find(id), Option.filter(({ value }) => value.createdAt >= revokedBefore))
+    index,
+    // The other way round, a grant could exist of which nobody knows who has it.
+    add: (id, grant, ttl) => Effect.andThen(index.add(id, grant), kept.add(id, grant, ttl)),
+    find: Effect.fnUntraced(function*(id) {
+      const found = yield* kept.find(id)
+      return Option.isSome(found) && (yield* isAlive(found.value.value)) ? found : Option.none()
+    }),
+    findEnded: (id) => Effect.map(kept.find(id), Option.map(({ value }) => value)),
+    take: (id) =>
+      Effect.tap(
+        kept.take(id),
+        (taken) => Option.isSome(taken) ? Effect.ignore(index.remove(id, taken.value)) : Effect.void
+      )
   }
 }
 

@@ -7,6 +7,7 @@ import { type Audit, clientHandle, grantHandle } from "../Audit.ts"
 import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
 import type { Sealed } from "../Sealed.ts"
 import type { Found } from "../SealedRecords.ts"
+import { isDue as isIndexDue } from "./GrantIndex.ts"
 import { type Grant, type GrantRecords, isDue, timeToLive } from "./GrantRecord.ts"
 import * as OktaTokens from "./OktaTokens.ts"
 
@@ -110,6 +111,17 @@ export const make = Effect.fnUntraced(function*(
       return true
     }))
 
+  /** The grant, noted in the index where that is due; what fails is tried again at the next renewal. */
+  const noted = Effect.fnUntraced(function*(id: string, before: Grant, next: Grant) {
+    const indexedAt = yield* nowInSeconds
+    if (!isIndexDue(before, next, indexedAt)) return next
+    const { indexedAt: _, ...others } = next
+    return yield* Effect.match(records.index.add(id, next), {
+      onFailure: () => others,
+      onSuccess: () => ({ ...next, indexedAt })
+    })
+  })
+
   /** Keeps what Okta said, whatever else happens to the grant at this moment. */
   const keep = Effect.fnUntraced(function*(id: string, before: Found<Grant>, session: OktaSession, checkedAt: number) {
     const tokens = yield* OktaTokens.seal(sealed, session.tokens)
@@ -121,10 +133,16 @@ export const make = Effect.fnUntraced(function*(
         ...found.value,
         user: session.user,
         checkedAt,
+        ...(session.sessionId === undefined ? undefined : { oktaSession: session.sessionId }),
         // Okta repeats the refresh token only where it replaces it, and need not repeat scopes (RFC 6749 section 6).
         okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...(scopes && { scopes }), ...tokens }
       }
-      const replaced = yield* records.replace(id, found, next, timeToLive(next, checkedAt))
+      const replaced = yield* records.replace(
+        id,
+        found,
+        yield* noted(id, found.value, next),
+        timeToLive(next, checkedAt)
+      )
       if (Option.isSome(replaced)) return replaced
       current = yield* records.find(id)
     }

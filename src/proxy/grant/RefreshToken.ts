@@ -122,7 +122,7 @@ export const rotation = (
         continue
       }
       if (found === "predecessor") return { grantId, grant }
-      const next: Grant = { ...grant, generation: generation + 1 }
+      const next: Grant = { ...grant, generation: generation + 1, usedAt: now }
       const rotated = yield* records.replace(grantId, current.value, next, timeToLive(grant, now))
       if (Option.isSome(rotated)) return { grantId, grant: next }
       current = yield* records.find(grantId)
