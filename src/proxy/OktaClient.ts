@@ -3,44 +3,20 @@ import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { traced } from "../observe/Span.ts"
 import { callOf, timed } from "../observe/Telemetry.ts"
-import { Discovery } from "../provider/Discovery.ts"
+import * as ClientCredentials from "../provider/ClientCredentials.ts"
+import type { Discovery } from "../provider/Discovery.ts"
 import type { Jwks } from "../provider/Jwks.ts"
-import { type FormAnswer, OktaHttp } from "../provider/OktaHttp.ts"
+import * as OktaForms from "../provider/OktaForms.ts"
+import { type OktaRefused, type OktaUnavailable, refusal, unavailable } from "../provider/OktaForms.ts"
+import type { OktaHttp } from "../provider/OktaHttp.ts"
 import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
-import * as ClientCredentials from "./ClientCredentials.ts"
 import * as IdToken from "./IdToken.ts"
 import * as OktaAudience from "./OktaAudience.ts"
 import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
 
+export { OktaRefused, OktaUnavailable } from "../provider/OktaForms.ts"
 export { OktaTokenRefused } from "./IdToken.ts"
-
-/** Okta said no (RFC 6749 section 5.2). */
-export class OktaRefused extends Schema.TaggedError<OktaRefused>()("OktaRefused", {
-  /** Okta's code, such as `invalid_grant`. */
-  error: Schema.String,
-  /** Okta's words: for logs, not for people. */
-  description: Schema.optionalKey(Schema.String)
-}) {
-  override get message() {
-    const described = this.description === undefined ? "" : ` (${printable(this.description)})`
-    return `Okta answered ${printable(this.error)}${described}.` +
-      (this.error === "invalid_client"
-        ? " Compare OKTA_CLIENT_ID and OKTA_CLIENT_SECRET with the web application in Okta."
-        : "")
-  }
-}
-
-/** Okta could not be asked, or gave no answer that means anything: nothing was decided. */
-export class OktaUnavailable extends Schema.TaggedError<OktaUnavailable>()("OktaUnavailable", {
-  reason: Schema.String,
-  /** Time that Okta asked us to wait, in milliseconds. */
-  retryAfter: Schema.optionalKey(Schema.Number)
-}) {
-  override get message() {
-    return `Okta is not available: ${this.reason}.`
-  }
-}
 
 /** What Okta gave us for a person who has signed in. */
 export interface OktaSession {
@@ -95,8 +71,6 @@ export const scopesOf = ({ scopes }: Pick<ProxySettings, "scopes">): ReadonlyArr
   ...new Set(["openid", ...scopes])
 ]
 
-const maxBytes = 64 * 1024
-
 const TokenAnswer = Schema.Struct({
   access_token: Schema.NonEmptyString,
   token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
@@ -106,16 +80,7 @@ const TokenAnswer = Schema.Struct({
   scope: Schema.optionalKey(Schema.String)
 })
 
-const ErrorAnswer = Schema.Struct({
-  error: Schema.String.check(Schema.isPattern(/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/)),
-  error_description: Schema.optionalKey(Schema.String)
-})
-
 const decodeTokens = Schema.decodeUnknownOption(TokenAnswer)
-const decodeError = Schema.decodeUnknownOption(ErrorAnswer)
-
-/** Codes with which Okta decides nothing, whatever the status. */
-const undecided = new Set(["temporarily_unavailable", "server_error", "slow_down"])
 
 /**
  * This server as a client of Okta's.
@@ -152,43 +117,14 @@ export class OktaClient extends Context.Service<OktaClient, {
     Effect.gen(function*() {
       const settings = yield* proxySettings
       const { clientId } = settings
-      const http = yield* OktaHttp
-      const discovery = yield* Discovery
-      const credentials = yield* ClientCredentials.make
+      const { endpoint, metadata, post } = yield* OktaForms.make(yield* ClientCredentials.make(settings))
       const verify = yield* IdToken.verifier
       const checkAudience = yield* OktaAudience.make
       const redirectUri = redirectUriOf(settings)
       const scope = scopesOf(settings).join(" ")
-      const clock = yield* Clock.Clock
-      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-      /** Until when an endpoint does not want to be asked. */
-      const pauses = new Map<string, number>()
-
-      const metadata = Effect.mapError(
-        discovery.metadata,
-        ({ message, retryAfter }) => unavailable(message, retryAfter)
-      )
-
-      const endpoint = (name: "authorization_endpoint" | "token_endpoint") =>
-        Effect.flatMap(metadata, ({ [name]: url }) =>
-          url === undefined
-            ? Effect.fail(unavailable(`its metadata has no ${name}`))
-            : Effect.succeed(url))
-
-      const post = Effect.fnUntraced(function*(url: string, fields: { readonly [name: string]: string }) {
-        const left = (pauses.get(url) ?? 0) - now()
-        if (left > 0) return yield* unavailable(`${url} asked us to wait`, left)
-        const proof = yield* credentials(url)
-        return yield* http.postForm(url, { fields: { ...fields, ...proof.fields }, headers: proof.headers, maxBytes })
-          .pipe(Effect.mapError(({ message, retryAfter }) => {
-            if (retryAfter !== undefined) pauses.set(url, now() + retryAfter)
-            return unavailable(message, retryAfter)
-          }))
-      })
 
       const revoke = Effect.fnUntraced(function*(token: Redacted.Redacted<string>) {
-        const { revocation_endpoint: url } = yield* metadata
-        if (url === undefined) return yield* unavailable("its metadata has no revocation_endpoint")
+        const url = yield* endpoint("revocation_endpoint")
         const answer = yield* post(url, { token: Redacted.value(token) })
         if (answer.status !== 200) return yield* unavailable(`it answered ${answer.status} to a revocation`)
       }, (self) => observed("revoke", self))
@@ -277,27 +213,6 @@ export class OktaClient extends Context.Service<OktaClient, {
 /** Measures what Okta is asked, and gives it a span. */
 const observed = <A, E>(operation: "exchange" | "refresh" | "revoke", effect: Effect.Effect<A, E>) =>
   traced(timed(effect, callOf(operation)), `okta.upstream.${operation}`)
-
-const unavailable = (reason: string, retryAfter?: number): OktaUnavailable =>
-  new OktaUnavailable({
-    reason: reason.replace(/\.$/, ""),
-    ...(retryAfter === undefined ? undefined : { retryAfter })
-  })
-
-/** What an answer without tokens means. Okta's API errors, which are no OAuth errors, mean nothing about the person. */
-const refusal = (url: string, { json, status }: FormAnswer): OktaRefused | OktaUnavailable => {
-  const decoded = status === 200 ? Option.none() : decodeError(json)
-  if (Option.isNone(decoded)) return unavailable(`${url} answered ${status} with something unexpected`)
-  const { error, error_description: description } = decoded.value
-  if (undecided.has(error)) return unavailable(`${url} answered ${error}`)
-  return new OktaRefused({
-    error,
-    ...(description === undefined ? undefined : { description })
-  })
-}
-
-/** Short enough for a log, and without what would command a terminal or turn the text around. */
-const printable = (text: string): string => text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ")
 
 const withQuery = (url: string, parameters: { readonly [name: string]: string | undefined }): string => {
   const made = new URL(url)

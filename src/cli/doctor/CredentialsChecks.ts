@@ -1,9 +1,8 @@
 import { Effect, Result, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
-import { OktaConfig } from "../../config/OktaConfig.ts"
+import * as ClientCredentials from "../../provider/ClientCredentials.ts"
 import type { Answer } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
-import * as ClientCredentials from "../../proxy/ClientCredentials.ts"
 import { redirectUriOf, scopesOf } from "../../proxy/OktaClient.ts"
 import type { ProxySettings } from "../../proxy/ProxySettings.ts"
 import type { Ask } from "./Ask.ts"
@@ -56,7 +55,7 @@ export const look = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Check>> {
   const check = { check: "client-credentials", tried: `POST ${url} with ${secretOf(settings)} and a made-up code` }
   const made = yield* Effect.result(
-    Effect.provideService(ClientCredentials.make, OktaConfig, settings)
+    ClientCredentials.make(settings)
   )
   if (Result.isFailure(made)) return mistakes(made.failure)
   const answered = asking(ask, url, made.success)

@@ -2,8 +2,14 @@ import { Clock, Effect, Redacted, Schema } from "effect"
 import { importJWK, type JWK, SignJWT } from "jose"
 import { randomUUID } from "node:crypto"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
-import type { OktaConfig } from "../config/OktaConfig.ts"
-import { proxySettings } from "./ProxySettings.ts"
+
+/** What an application in Okta is known by: its id, and either a secret or a key of its own. */
+export interface CredentialsOptions {
+  readonly clientId: string
+  readonly clientSecret?: Redacted.Redacted<string> | undefined
+  /** A private JWK as JSON, whose public part Okta has. */
+  readonly clientKey?: Redacted.Redacted<string> | undefined
+}
 
 /** What proves to Okta that a form comes from this server. */
 export interface Proof {
@@ -33,11 +39,12 @@ const algorithms: { readonly [kind: string]: string } = {
 }
 
 /**
- * The credentials of the settings: `client_secret_basic` (RFC 6749 section 2.3.1), or `private_key_jwt` (OpenID Connect
- * Core section 9, RFC 7523).
+ * By `client_secret_basic` (RFC 6749 section 2.3.1), or `private_key_jwt` (OpenID Connect Core section 9, RFC 7523). Fails with
+ * `InvalidConfiguration` on a key that cannot sign; whether exactly one of secret and key is there is for others to check.
  */
-export const make: Effect.Effect<ClientCredentials, InvalidConfiguration, OktaConfig> = Effect.gen(function*() {
-  const { clientId, clientKey, clientSecret } = yield* proxySettings
+export const make = Effect.fnUntraced(function*(
+  { clientId, clientKey, clientSecret }: CredentialsOptions
+): Effect.fn.Return<ClientCredentials, InvalidConfiguration> {
   if (clientKey !== undefined) return yield* signed(clientId, clientKey)
   const secret = clientSecret === undefined ? "" : Redacted.value(clientSecret)
   const basic = Buffer.from(`${formEncoded(clientId)}:${formEncoded(secret)}`).toString("base64")
