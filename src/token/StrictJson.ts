@@ -17,7 +17,8 @@ const ofTokens: Strictness = { deepest: 32, loneSurrogates: false }
  */
 export const parse = (bytes: Buffer, { deepest, loneSurrogates }: Strictness = ofTokens): unknown => {
   const ascii = isAscii(bytes)
-  if (!ascii && (!isUtf8(bytes) || bytes[0] === 0xef)) return undefined
+  if (!ascii && !isUtf8(bytes)) return undefined
+  // A byte order mark stays, and is no JSON.
   const text = bytes.toString(ascii ? "latin1" : "utf8")
   const members = countMembers(text, deepest)
   if (members === undefined) return undefined

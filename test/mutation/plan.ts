@@ -2,9 +2,14 @@
 export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/CompactJws.ts": ["token/compact-jws"],
   "token/StrictJson.ts": ["token/strict-json", "token/compact-jws"],
-  "token/HeaderPolicy.ts": ["token/verifier-refusals", "token/verifier-algorithms", "token/verifier"],
-  "token/ClaimsCheck.ts": ["token/verifier-refusals", "token/verifier"],
-  "token/AccessTokenClaims.ts": ["token/access-token-claims.property", "token/principal"],
+  "token/HeaderPolicy.ts": [
+    "token/claims-check",
+    "token/verifier-refusals",
+    "token/verifier-algorithms",
+    "token/verifier"
+  ],
+  "token/ClaimsCheck.ts": ["token/claims-check", "token/verifier-refusals", "token/verifier"],
+  "token/AccessTokenClaims.ts": ["token/claims-check", "token/verifier-refusals", "token/principal"],
   "token/Principal.ts": ["token/principal"],
   "token/TokenError.ts": ["types/token-error", "token/token-error-text"],
   "token/VerdictCache.ts": ["token/verdict-cache"],

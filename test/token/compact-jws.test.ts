@@ -47,6 +47,8 @@ const malformed: ReadonlyArray<readonly [what: string, token: string, reason: Co
   ["padding in the payload", `${header}.${joe}=.AAAA`, encoding],
   ["padding in the signature", `${header}.${joe}.AA==`, encoding],
   ["the alphabet of plain base64", `${header}.${joe}.AA+/`, encoding],
+  ["a plus sign alone", `${header}.${joe}.AA+A`, encoding],
+  ["a slash alone", `${header}.${joe}.AA/A`, encoding],
   ["a space", `${header}.${joe}.AA AA`, encoding],
   ["a space in front", ` ${header}.${joe}.AAAA`, encoding],
   ["a line break at the end", `${header}.${joe}.AAAA\n`, encoding],
@@ -113,5 +115,13 @@ describe("a compact JWS", () => {
         assert.strictEqual(jws.header["n"], n, `round ${round}`)
       }
     }
+  })
+
+  it("a JSON object is neither null nor a list nor anything plain", () => {
+    assert.deepStrictEqual([{}, { a: 1 }, null, [], [{}], "{}", 1, undefined].map(CompactJws.isJsonObject), [
+      true,
+      true,
+      ...Array.from({ length: 6 }, () => false)
+    ])
   })
 })

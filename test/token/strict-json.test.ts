@@ -17,6 +17,7 @@ const accepted: ReadonlyArray<readonly [text: string, value: unknown]> = [
   ["{\"a\":1,\"A\":2,\"ä\":3,\"a\u0308\":4}", { a: 1, A: 2, "ä": 3, "a\u0308": 4 }],
   ["{\"emoji\":\"\\ud83d\\ude00😀\"}", { emoji: "😀😀" }],
   ["{\"\":0}", { "": 0 }],
+  ["{\"\\u0061\":[1,null,true,{}]}", { a: [1, null, true, {}] }],
   // Whoever needs an integer looks for one; see the verifier's tests.
   ["{\"exp\":1e999}", { exp: Infinity }]
 ]
@@ -59,6 +60,8 @@ const refused: ReadonlyArray<readonly [what: string, text: string | Uint8Array]>
   ["an escaped lone low surrogate", "[\"\\uDC00\"]"],
   ["surrogates the wrong way round", "\"\\ude00\\ud83d\""],
   ["a lone surrogate in a name", "{\"\\ud800\":1}"],
+  ["a lone surrogate behind what is in order", "{\"a\":1,\"b\":[\"c\",\"\\ud800\"]}"],
+  ["a lone surrogate in a name behind one in order", "{\"a\":1,\"\\ud800\":1}"],
   ["a lone surrogate deep inside", "{\"a\":[{\"b\":[\"\\udfff\"]}]}"]
 ]
 
