@@ -155,6 +155,7 @@ const program = Effect.gen(function*() {
     "stand-in for Okta": okta.pid ?? 0,
     driver: process.pid
   }
+  yield* redis.run("CONFIG", "RESETSTAT")
   const before = Object.values(parts).map(used)
   const began = performance.now()
   yield* run(began + seconds * 1000)
@@ -162,6 +163,17 @@ const program = Effect.gen(function*() {
   const spent = Object.keys(parts).map((name, index) =>
     [name, used(Object.values(parts)[index] ?? 0) - (before[index] ?? 0)] as const
   )
+
+  const statistics = String(yield* redis.run("INFO", "commandstats"))
+  const calls = (name: string) => Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(statistics)?.[1] ?? 0)
+  // Each script reads once and writes once, which is counted too.
+  const scripts = calls("evalsha")
+  const commands = {
+    GET: calls("get") - scripts,
+    SET: calls("set") - scripts,
+    GETDEL: calls("getdel"),
+    EVALSHA: scripts
+  }
 
   durations.sort((a, b) => a - b)
   const done = durations.length
@@ -179,6 +191,8 @@ const program = Effect.gen(function*() {
       } ms for each sign-in`
     )
   }
+  const each = Object.entries(commands).map(([name, count]) => `${(count / done).toFixed(1)} ${name}`)
+  console.log(`Commands to Redis for each sign-in: ${each.join(", ")}`)
   const own = spent.filter(([name]) => name.startsWith("replica")).reduce((sum, [, time]) => sum + time, 0)
   console.log(`A replica with a core to itself: ${(done / own).toFixed(0)} sign-ins a second`)
   if (flags.length > 0) {

@@ -92,6 +92,8 @@ for (const store of Redis.isMissing ? ["file"] as const : ["file", "redis"] as c
               code_verifier: codeVerifier
             })
 
+          // On a machine that is too busy, a store may not answer in time.
+          let away = 0
           const successes = { state: 0, code: 0, refresh: 0, assertion: 0 }
           const first = yield* (yield* comeBack)(0)
           const session = yield* redeem(0, first.location.searchParams.get("code") ?? "")
@@ -115,7 +117,12 @@ for (const store of Redis.isMissing ? ["file"] as const : ["file", "redis"] as c
             const refreshed = yield* all((index) =>
               post(index, "/oauth/token", { grant_type: "refresh_token", client_id, refresh_token })
             )
-            const successors = new Set(refreshed.map((answer) => String(membersOf(answer)["refresh_token"])))
+            const successors = new Set<string>()
+            for (const answer of refreshed) {
+              if (answer.status === 200) successors.add(String(membersOf(answer)["refresh_token"]))
+              else assert.deepInclude(membersOf(answer), { error: "temporarily_unavailable" }, `round ${round}`)
+            }
+            away += refreshed.filter(({ status }) => status !== 200).length
             successes.refresh += successors.size
             refresh_token = [...successors][0] ?? ""
 
@@ -135,6 +142,8 @@ for (const store of Redis.isMissing ? ["file"] as const : ["file", "redis"] as c
             successes.assertion += revoked.filter(({ status }) => status === 200).length
             for (const { body, status } of revoked) assert.include([200, 401], status, body)
           }
+          console.log(`${store}: ${JSON.stringify(successes)}; ${away} of ${rounds * crowd} refreshes were put off`)
+          assert.isBelow(away, rounds * crowd / 100)
           assert.deepStrictEqual(successes, { state: rounds, code: rounds, refresh: rounds, assertion: rounds })
         }),
       30_000 + rounds * 5000

@@ -154,7 +154,7 @@ for (const store of Redis.isMissing ? ["memory", "sqlite"] as const : ["memory",
             jwks: { keys: [{ ...createPublicKey(privateKey).export({ format: "jwk" }), kid: "k", alg: "ES256" }] }
           })
           const each = (index: number) => servers === "one server" || index % 2 === 0 ? one : other
-          for (let round = 0; round < rounds / 2; round++) {
+          for (let round = 0; round < rounds; round++) {
             const claims = { iss: client_id, sub: client_id, aud: serverUrl, exp: now + 60, jti: `jti-${round}` }
             const client_assertion = yield* Effect.promise(() =>
               new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "k" }).sign(privateKey)
