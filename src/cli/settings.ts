@@ -27,6 +27,7 @@ export const settingFlags = {
   [variables.redirectUris]: setting(variables.redirectUris, "Proxy mode: private-use redirect URIs of clients"),
   [variables.scopes]: setting(variables.scopes, "Proxy mode: scopes asked of Okta"),
   [variables.revokedBefore]: setting(variables.revokedBefore, "Proxy mode: ends whatever was issued before this time"),
+  [variables.trustedProxies]: setting(variables.trustedProxies, "Proxy mode: number of reverse proxies in front"),
   SIGNING_KEYS_FILE: setting("SIGNING_KEYS_FILE", "Proxy mode: file with the signing keys, read again on SIGHUP"),
   SQLITE_FILE: setting(
     "SQLITE_FILE",

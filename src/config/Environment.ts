@@ -16,7 +16,8 @@ export const variables = {
   requiredScopes: "REQUIRED_SCOPES",
   signingKeys: "SIGNING_KEYS",
   encryptionSecret: "ENCRYPTION_SECRET",
-  revokedBefore: "REVOKED_BEFORE"
+  revokedBefore: "REVOKED_BEFORE",
+  trustedProxies: "TRUSTED_PROXIES"
 } as const
 
 const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
@@ -36,6 +37,10 @@ const commaList = (name: string) => text(name).pipe(Config.map((value) => value?
 
 const spaceList = (name: string) => text(name).pipe(Config.map((value) => value?.split(/[\s,]+/)))
 
+/** What is no whole number stays as it is, for the setting to say what is wrong with it. */
+const wholeNumber = (name: string) =>
+  text(name).pipe(Config.map((value) => value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : value))
+
 const environment = Config.all({
   mode: text(variables.mode),
   issuer: text(variables.issuer),
@@ -49,6 +54,7 @@ const environment = Config.all({
   requiredScopes: spaceList(variables.requiredScopes),
   signingKeys: secret(variables.signingKeys),
   revokedBefore: text(variables.revokedBefore),
+  trustedProxies: wholeNumber(variables.trustedProxies),
   encryptionSecret: commaList(variables.encryptionSecret).pipe(
     Config.map((values) => values?.map((value) => Redacted.make(value)))
   )

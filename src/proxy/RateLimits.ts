@@ -87,7 +87,7 @@ export class RateLimits extends Context.Service<RateLimits, {
         warned = true
         return Effect.logWarning(
           "Requests come through a reverse proxy (X-Forwarded-For), but trustedProxies is 0: all people behind it are " +
-            "counted and limited as one. Set trustedProxies to the number of reverse proxies in front of this server."
+            "counted and limited as one. Set trustedProxies (TRUSTED_PROXIES) to the number of reverse proxies in front of this server."
         )
       })
 

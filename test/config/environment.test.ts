@@ -52,13 +52,15 @@ describe("the settings from the environment", () => {
         OKTA_REDIRECT_URIS: "https://a.example/cb, cursor://cb",
         OKTA_SCOPES: "openid email",
         SIGNING_KEYS: "{\"keys\":[{\"kty\":\"EC\"}]}",
-        ENCRYPTION_SECRET: `${first},${second}`
+        ENCRYPTION_SECRET: `${first},${second}`,
+        TRUSTED_PROXIES: "2"
       })
       if (settings.mode !== "proxy") return assert.fail(settings.mode)
       assert.strictEqual(settings.clientId, "0oa1client")
       assert.strictEqual(settings.clientSecret && Redacted.value(settings.clientSecret), "canary-secret")
       assert.deepStrictEqual(settings.redirectUris, ["https://a.example/cb", "cursor://cb"])
       assert.deepStrictEqual(settings.scopes, ["openid", "email"])
+      assert.strictEqual(settings.trustedProxies, 2)
       assert.deepStrictEqual(settings.encryptionSecret?.map(Redacted.value), [first, second])
       assert.strictEqual(settings.signingKeys && Redacted.value(settings.signingKeys), "{\"keys\":[{\"kty\":\"EC\"}]}")
       assert.notInclude(JSON.stringify(settings), "canary")
@@ -103,6 +105,22 @@ describe("the settings from the environment", () => {
       assert.strictEqual(settings.issuer, "https://acme.okta.com")
       assert.deepStrictEqual(settings.audience, ["api://environment"])
       assert.deepStrictEqual(settings.protectedPaths, ["/mcp"])
+    }))
+
+  it.effect("a number of reverse proxies that is none is a mistake", () =>
+    Effect.gen(function*() {
+      const proxy = {
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_SECRET: "secret",
+        SERVER_URL: "http://localhost:8080"
+      }
+      assert.deepStrictEqual(yield* mistakesIn({ ...proxy, TRUSTED_PROXIES: "one" }), [
+        ["TRUSTED_PROXIES", "one", "is not a number. Give one between 0 and 10."]
+      ])
+      assert.deepStrictEqual(yield* mistakesIn({ ...proxy, TRUSTED_PROXIES: "11" }), [
+        ["TRUSTED_PROXIES", "11", "is not usable. Give a whole number between 0 and 10."]
+      ])
     }))
 
   it.effect("mistakes are told by the names of the variables, all at once", () =>
