@@ -24,6 +24,7 @@ import type { Policy } from "./resource/Policy.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
 import * as ObservedStore from "./store/ObservedStore.ts"
 import { Store, type StoreUnavailable } from "./store/Store.ts"
+import * as IntrospectingVerifier from "./token/IntrospectingVerifier.ts"
 import type { User } from "./token/Principal.ts"
 import * as SeveralIssuers from "./token/SeveralIssuers.ts"
 import { Signature } from "./token/Signature.ts"
@@ -47,6 +48,11 @@ export interface StartOptions extends VerifierOptions {
   readonly store?: Layer.Layer<Store, StoreUnavailable> | undefined
   /** Proxy mode: who may come in at all, of those whom Okta lets in (everybody). Asked again with each renewal. */
   readonly admit?: Policy<User> | undefined
+  /**
+   * Native mode: ask Okta about the tokens that are shown, so that a revoked one is refused within a minute, or those of an org
+   * server are accepted (Okta is not asked).
+   */
+  readonly introspection?: IntrospectingVerifier.IntrospectionOptions | undefined
   /** Takes audit events: sign-ins, tokens, grants that end, keys that change. By default each is a line of the log. */
   readonly audit?: AuditLog.AuditSink | undefined
 }
@@ -83,13 +89,15 @@ const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: StoreChoice.Chosen,
   unused: Effect.Effect<void>,
-  { accept, admit, audit, cacheSize, failFast }: StartOptions
+  { accept, admit, audit, cacheSize, failFast, introspection }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const started = Layer.effectDiscard(Effect.gen(function*() {
     if (failFast === true) yield* (yield* Jwks).ready
   }))
   const okta = Jwks.layer.pipe(Layer.provideMerge(Discovery.layer))
-  const mode = Layer.unwrap(Effect.map(OktaConfig, (settings) => {
+  const mode = Layer.unwrap(Effect.gen(function*() {
+    const settings = yield* OktaConfig
+    if (introspection !== undefined) yield* IntrospectingVerifier.check(settings, accept)
     if (settings.mode === "proxy") {
       return proxy({ admit, cacheSize }).pipe(
         Layer.provide(ObservedStore.layer),
@@ -99,10 +107,14 @@ const from = (
       )
     }
     const options = { accept, cacheSize }
-    const verifier = settings.issuers === undefined
+    const plain = settings.issuers === undefined
       ? TokenVerifier.layerWith(options).pipe(Layer.provideMerge(okta))
       : SeveralIssuers.layer(settings, settings.issuers, options)
-    return Layer.merge(native(options), Layer.effectDiscard(unused)).pipe(
+    const verifier = introspection === undefined
+      ? plain
+      : Layer.provideMerge(IntrospectingVerifier.layer(introspection, options), plain)
+    const warnings = introspection?.mode === "only" ? unused : Effect.andThen(unused, warnOfOrgServer(options))
+    return Layer.merge(native(), Layer.effectDiscard(warnings)).pipe(
       Layer.provideMerge(started),
       Layer.provideMerge(verifier)
     )
@@ -116,13 +128,12 @@ const from = (
 }
 
 /** Okta's tokens are verified here, and Okta is where clients sign in. */
-const native = (options: VerifierOptions) =>
+const native = () =>
   Layer.mergeAll(
     Layer.succeed(Endpoints, { routes: Layer.empty, reloadSigningKeys: () => Effect.fail(noSigningKeys) }),
     Health.Readiness.layer(),
     UpstreamTokens.none,
     Grants.none,
-    Layer.effectDiscard(warnOfOrgServer(options)),
     redactedNames
   )
 
@@ -209,10 +220,16 @@ export function layer(
   options: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
 export function layer(
-  { admit, audit, failFast, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
+  { admit, audit, failFast, introspection, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ) {
   const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: false })
-  return from(OktaConfig.layer(options), StoreChoice.given(store), unused, { ...options, admit, audit, failFast })
+  return from(OktaConfig.layer(options), StoreChoice.given(store), unused, {
+    ...options,
+    admit,
+    audit,
+    failFast,
+    introspection
+  })
 }
 
 /**
@@ -241,14 +258,17 @@ export function layerConfig(
   options: (Partial<OktaOptions> | SeveralIssuersOptions) & StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient>
 export function layerConfig(
-  { admit, audit, failFast, store, ...options }: (Partial<OktaOptions> | SeveralIssuersOptions) & StartOptions = {}
+  { admit, audit, failFast, introspection, store, ...options }:
+    & (Partial<OktaOptions> | SeveralIssuersOptions)
+    & StartOptions = {}
 ) {
   const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: true })
   return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), unused, {
     ...options,
     admit,
     audit,
-    failFast
+    failFast,
+    introspection
   })
 }
 

@@ -27,6 +27,7 @@ export {
 export { type AuditSink } from "./observe/AuditLog.ts"
 /** Okta in front of the routes of an Effect application: one layer, a guard, the metadata. */
 export * as OktaAuth from "./OktaAuth.ts"
+export { type CredentialsOptions } from "./provider/ClientCredentials.ts"
 export { Discovery } from "./provider/Discovery.ts"
 export { type VerificationKey } from "./provider/JsonWebKey.ts"
 export { Jwks } from "./provider/Jwks.ts"
@@ -56,11 +57,13 @@ export * as RedisStore from "./store/RedisStore.ts"
 export * as SqliteStore from "./store/SqliteStore.ts"
 export { Store, StoreUnavailable } from "./store/Store.ts"
 export { type AccessTokenClaims } from "./token/AccessTokenClaims.ts"
+export { type IntrospectionOptions } from "./token/IntrospectingVerifier.ts"
 export { CurrentPrincipal, Principal, Service, User } from "./token/Principal.ts"
 export { Signature } from "./token/Signature.ts"
 export {
   ClientNotAllowed,
   DiscoveryFailed,
+  IntrospectionUnavailable,
   InvalidAudience,
   InvalidClaim,
   InvalidIssuer,
@@ -69,6 +72,7 @@ export {
   MalformedToken,
   TokenError,
   TokenExpired,
+  TokenInactive,
   TokenNotYetValid,
   TokenRefused,
   UnknownKey,
@@ -76,4 +80,5 @@ export {
   VerificationUnavailable,
   WrongTokenType
 } from "./token/TokenError.ts"
+export { type ActiveToken, TokenIntrospection } from "./token/TokenIntrospection.ts"
 export { TokenVerifier, type VerifiedToken, type VerifierOptions } from "./token/TokenVerifier.ts"

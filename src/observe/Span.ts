@@ -19,6 +19,7 @@ export const spans = [
   "okta.upstream.exchange",
   "okta.upstream.refresh",
   "okta.upstream.revoke",
+  "okta.upstream.introspect",
   "okta.document",
   "okta.store.put",
   "okta.store.get",

@@ -40,16 +40,26 @@ const algorithms: { readonly [kind: string]: string } = {
 
 /**
  * By `client_secret_basic` (RFC 6749 section 2.3.1), or `private_key_jwt` (OpenID Connect Core section 9, RFC 7523). Fails with
- * `InvalidConfiguration` on a key that cannot sign; whether exactly one of secret and key is there is for others to check.
+ * `InvalidConfiguration` on a key that cannot sign, and unless exactly one of secret and key is there.
  */
 export const make = Effect.fnUntraced(function*(
   { clientId, clientKey, clientSecret }: CredentialsOptions
 ): Effect.fn.Return<ClientCredentials, InvalidConfiguration> {
+  if (clientId.trim() === "") return yield* mistake("clientId", "is empty. Give the id of the application in Okta.")
+  if (clientKey === undefined && clientSecret === undefined) {
+    return yield* mistake("clientSecret", "is missing. Give the application's secret, or its private key in clientKey.")
+  }
+  if (clientKey !== undefined && clientSecret !== undefined) {
+    return yield* mistake("clientKey", "is given beside clientSecret. Remove one of them.")
+  }
   if (clientKey !== undefined) return yield* signed(clientId, clientKey)
   const secret = clientSecret === undefined ? "" : Redacted.value(clientSecret)
   const basic = Buffer.from(`${formEncoded(clientId)}:${formEncoded(secret)}`).toString("base64")
   return () => Effect.succeed({ headers: { authorization: `Basic ${basic}` } })
 })
+
+const mistake = (field: keyof CredentialsOptions, message: string) =>
+  new InvalidConfiguration({ problems: [{ field, message }] })
 
 const signed = Effect.fnUntraced(function*(
   clientId: string,

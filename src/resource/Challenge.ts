@@ -61,6 +61,7 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
     case "InvalidClaim":
     case "WrongTokenType":
     case "ClientNotAllowed":
+    case "TokenInactive":
       return challenge(401, context, "invalid_token", "The access token is expired, malformed or not for this server.")
     case "InsufficientScope":
       return challenge(
@@ -97,6 +98,7 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
       return body(403, "access_denied", "Requests from there are not allowed.", {})
     case "DiscoveryFailed":
     case "KeysUnavailable":
+    case "IntrospectionUnavailable":
       return body(503, "temporarily_unavailable", "The access token cannot be checked at the moment.", {
         "retry-after": String(Math.max(1, Math.ceil((refusal.retryAfter ?? defaultRetryAfter * 1000) / 1000)))
       })

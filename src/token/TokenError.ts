@@ -187,6 +187,40 @@ export class ClientNotAllowed extends Schema.TaggedError<ClientNotAllowed>()("Cl
   }
 }
 
+/** Okta says that the token is good for nothing (RFC 7662 section 2.2). */
+export class TokenInactive extends Schema.TaggedError<TokenInactive>()("TokenInactive", {
+  /** The authorization server that was asked. */
+  issuer: Schema.String
+}) {
+  override get message() {
+    return escaped(
+      `${this.issuer} says that the token is not active: it was revoked, has ended, or was never one of this authorization ` +
+        "server's. The client has to refresh it, or have the person sign in again."
+    )
+  }
+}
+
+/** Okta could not be asked about a token, or gave no answer that means anything: nothing was decided. */
+export class IntrospectionUnavailable
+  extends Schema.TaggedError<IntrospectionUnavailable>()("IntrospectionUnavailable", {
+    /** The authorization server that was asked. */
+    issuer: Schema.String,
+    /** What went wrong. */
+    reason: Schema.String,
+    /** Time that Okta asked us to wait, in milliseconds. */
+    retryAfter: Schema.optionalKey(Schema.Number)
+  })
+{
+  override get message() {
+    return escaped(
+      `${this.issuer} could not be asked about a token: ${
+        this.reason.replace(/\.$/, "")
+      }. Check the credentials of the option ` +
+        "introspection, and that this server can reach Okta."
+    )
+  }
+}
+
 /** The token is at fault: to try again with it is of no use. */
 export const TokenRefused = Schema.Union([
   MalformedToken,
@@ -199,14 +233,15 @@ export const TokenRefused = Schema.Union([
   TokenNotYetValid,
   InvalidClaim,
   WrongTokenType,
-  ClientNotAllowed
+  ClientNotAllowed,
+  TokenInactive
 ])
 
 /** The token is at fault: to try again with it is of no use. */
 export type TokenRefused = typeof TokenRefused.Type
 
 /** Nothing can be said about the token now, which may be good: try again later. */
-export const VerificationUnavailable = Schema.Union([DiscoveryFailed, KeysUnavailable])
+export const VerificationUnavailable = Schema.Union([DiscoveryFailed, KeysUnavailable, IntrospectionUnavailable])
 
 /** Nothing can be said about the token now, which may be good: try again later. */
 export type VerificationUnavailable = typeof VerificationUnavailable.Type

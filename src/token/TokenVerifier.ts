@@ -12,6 +12,7 @@ import * as HeaderPolicy from "./HeaderPolicy.ts"
 import type { Principal } from "./Principal.ts"
 import { Signature } from "./Signature.ts"
 import * as StrictJson from "./StrictJson.ts"
+import * as SubjectToken from "./SubjectToken.ts"
 import { InvalidSignature, MalformedToken, type TokenError, UnsupportedAlgorithm } from "./TokenError.ts"
 import * as VerdictCache from "./VerdictCache.ts"
 
@@ -109,6 +110,9 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
         const verdicts = VerdictCache.make<Verdict>(options.cacheSize ?? defaultCacheSize)
         const underway = new Map<string, Underway>()
 
+        const principalIn = (claims: AccessTokenClaims, token: string) =>
+          SubjectToken.remember(principalOf(claims, isOneOfSeveral), token)
+
         const decide = (
           token: string,
           jws: CompactJws.CompactJws,
@@ -121,7 +125,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
           verdicts.set(token, { key }, Math.min(claims.exp * 1000, now + longestVerdict))
-          return Effect.succeed({ claims, principal: principalOf(claims, isOneOfSeveral) })
+          return Effect.succeed({ claims, principal: principalIn(claims, token) })
         }
 
         // Whoever verified the token first may change what it got. What is given to all the others is read once more.
@@ -131,7 +135,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const now = clock.currentTimeMillisUnsafe() / 1000
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
-          return verdict.accepted = Effect.succeed(frozen({ claims, principal: principalOf(claims, isOneOfSeveral) }))
+          return verdict.accepted = Effect.succeed(frozen({ claims, principal: principalIn(claims, token) }))
         }
 
         const verifyWith = (
@@ -242,7 +246,7 @@ const attributesOf = (token: string, issuer: string) => {
 }
 
 /** A remembered verdict is given to many requests, none of which may change it for the others. */
-const frozen = <A>(value: A): A => {
+export const frozen = <A>(value: A): A => {
   if (typeof value !== "object" || value === null) return value
   Object.values(value).forEach(frozen)
   return Object.freeze(value)

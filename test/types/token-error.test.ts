@@ -6,6 +6,7 @@ import {
   type Discovery,
   type DiscoveryFailed,
   type Grants,
+  type IntrospectionUnavailable,
   type InvalidAudience,
   type InvalidClaim,
   type InvalidConfiguration,
@@ -23,6 +24,7 @@ import {
   type Service,
   type TokenError,
   type TokenExpired,
+  type TokenInactive,
   type TokenNotYetValid,
   TokenVerifier,
   type UnknownKey,
@@ -58,8 +60,10 @@ describe("the errors of the verifier", () => {
       | InvalidClaim
       | WrongTokenType
       | ClientNotAllowed
+      | TokenInactive
       | DiscoveryFailed
       | KeysUnavailable
+      | IntrospectionUnavailable
     >()
     expectTypeOf<TokenError["_tag"]>().toEqualTypeOf<
       | "MalformedToken"
@@ -73,8 +77,10 @@ describe("the errors of the verifier", () => {
       | "InvalidClaim"
       | "WrongTokenType"
       | "ClientNotAllowed"
+      | "TokenInactive"
       | "DiscoveryFailed"
       | "KeysUnavailable"
+      | "IntrospectionUnavailable"
     >()
   })
 
@@ -106,7 +112,9 @@ describe("the errors of the verifier", () => {
         | InvalidClaim
         | WrongTokenType
         | ClientNotAllowed
-        | KeysUnavailable,
+        | TokenInactive
+        | KeysUnavailable
+        | IntrospectionUnavailable,
         TokenVerifier
       >
     >()
