@@ -62,7 +62,18 @@ interface LazyStart extends StartOptions {
   readonly failFast?: false | undefined
 }
 
-/** What `routes` serves besides the resource metadata: in proxy mode the authorization server, else nothing. */
+/**
+ * What `routes` serves besides the resource metadata: in proxy mode the authorization server, else nothing.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth } from "effect-okta"
+ * import { Effect, Layer } from "effect"
+ *
+ * // The authorization server by itself, for an app that serves its resource metadata elsewhere.
+ * export const AuthorizationServer = Layer.unwrap(Effect.map(OktaAuth.Endpoints, ({ routes }) => routes))
+ * ```
+ */
 export class Endpoints extends Context.Service<Endpoints, {
   readonly routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** See `reloadSigningKeys`. */

@@ -1,6 +1,7 @@
 export { type Algorithm } from "./config/Algorithm.ts"
 export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 export {
+  type ClientOptions,
   type IssuerOptions,
   type LengthOfTime,
   OktaConfig,

@@ -1,7 +1,20 @@
 import { Schema } from "effect"
 import { escaped } from "./EscapedText.ts"
 
-/** One mistake in the settings, for a person to act on. */
+/**
+ * One mistake in the settings, for a person to act on.
+ *
+ * @example
+ * ```ts
+ * import { ConfigurationProblem } from "effect-okta"
+ * import { Schema } from "effect"
+ *
+ * // What `effect-okta serve --json` prints on the standard error for wrong settings.
+ * export const WrongSettings = Schema.fromJsonString(
+ *   Schema.Struct({ event: Schema.Literal("invalid-configuration"), problems: Schema.Array(ConfigurationProblem) })
+ * )
+ * ```
+ */
 export const ConfigurationProblem = Schema.Struct({
   /** The option, or the environment variable it was read from. */
   field: Schema.String,
@@ -14,7 +27,20 @@ export const ConfigurationProblem = Schema.Struct({
 /** One mistake in the settings. */
 export type ConfigurationProblem = typeof ConfigurationProblem.Type
 
-/** The settings cannot be used; every mistake in them is listed. */
+/**
+ * The settings cannot be used; every mistake in them is listed.
+ *
+ * @example
+ * ```ts
+ * import { type InvalidConfiguration, OktaAuth } from "effect-okta"
+ * import { Effect, Layer } from "effect"
+ *
+ * const explain = ({ problems }: InvalidConfiguration) =>
+ *   Effect.forEach(problems, ({ field, message }) => Effect.logError(`${field} ${message}`))
+ *
+ * export const Okta = OktaAuth.layerConfig().pipe(Layer.tapError(explain))
+ * ```
+ */
 export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguration>()("InvalidConfiguration", {
   /** Every mistake, at least one. */
   problems: Schema.Array(ConfigurationProblem)

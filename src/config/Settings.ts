@@ -315,7 +315,17 @@ export const Verification = Schema.Struct({
   cacheSize: Schema.optionalKey(CacheSize)
 })
 
-/** The settings, checked and with their defaults; `mode` tells the two kinds apart. */
+/**
+ * The settings, checked and with their defaults; `mode` tells the two kinds apart.
+ *
+ * @example
+ * ```ts
+ * import type { Settings } from "effect-okta"
+ *
+ * export const whoSignsIn = (settings: Settings): string =>
+ *   settings.mode === "proxy" ? `this server, as the client ${settings.clientId}` : "each client by itself"
+ * ```
+ */
 export const Settings = Schema.Union([Native, Proxy])
 
 /** The settings, checked and with their defaults; `mode` tells the two kinds apart. */

@@ -86,7 +86,17 @@ export class TokensRefreshed extends Schema.TaggedClass<TokensRefreshed>()("Toke
   resource: Schema.String
 }) {}
 
-/** Why a grant ends before its time. */
+/**
+ * Why a grant ends before its time.
+ *
+ * @example
+ * ```ts
+ * import { RevocationReason } from "effect-okta"
+ *
+ * // One column each in a report.
+ * export const columns: ReadonlyArray<RevocationReason> = RevocationReason.literals
+ * ```
+ */
 export const RevocationReason = Schema.Literals([
   /** By its client. */
   "revoked",
@@ -164,7 +174,17 @@ export class KeysRotated extends Schema.TaggedClass<KeysRotated>()("KeysRotated"
   removed: Schema.Array(Schema.String)
 }) {}
 
-/** Something that whoever answers for the server may have to account for; told apart by `_tag`. */
+/**
+ * Something that whoever answers for the server may have to account for; told apart by `_tag`.
+ *
+ * @example
+ * ```ts
+ * import type { AuditEvent } from "effect-okta"
+ *
+ * export const isAlarming = (event: AuditEvent): boolean =>
+ *   event._tag === "ReplayDetected" || event._tag === "GrantRevoked" && event.why === "refresh-token-replayed"
+ * ```
+ */
 export const AuditEvent = Schema.Union([
   ConsentGiven,
   ConsentDenied,

@@ -20,7 +20,27 @@ export class OktaRefused extends Schema.TaggedError<OktaRefused>()("OktaRefused"
   }
 }
 
-/** Okta could not be asked, or gave no answer that means anything: nothing was decided. */
+/**
+ * Okta could not be asked, or gave no answer that means anything: nothing was decided.
+ *
+ * @example
+ * ```ts
+ * import { UpstreamTokens } from "effect-okta"
+ * import { Effect } from "effect"
+ * import { HttpServerResponse } from "effect/http"
+ *
+ * export const answer = Effect.gen(function*() {
+ *   const { expiresAt } = yield* (yield* UpstreamTokens).get
+ *   return yield* HttpServerResponse.json({ expiresAt })
+ * }).pipe(
+ *   Effect.catchTag("OktaUnavailable", ({ retryAfter = 5000 }) =>
+ *     Effect.succeed(HttpServerResponse.empty({
+ *       status: 503,
+ *       headers: { "retry-after": String(Math.ceil(retryAfter / 1000)) }
+ *     })))
+ * )
+ * ```
+ */
 export class OktaUnavailable extends Schema.TaggedError<OktaUnavailable>()("OktaUnavailable", {
   reason: Schema.String,
   /** Time that Okta asked us to wait, in milliseconds. */

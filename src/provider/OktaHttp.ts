@@ -52,7 +52,23 @@ export interface Answer {
   readonly retryAfter: number | undefined
 }
 
-/** A document could not be fetched from Okta. */
+/**
+ * A document could not be fetched from Okta.
+ *
+ * @example
+ * ```ts
+ * import { type FetchFailed, OktaHttp } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * const advice = ({ code }: FetchFailed) => code === "ENOTFOUND" ? "Look at DNS." : "Try again later."
+ *
+ * export const check = Effect.gen(function*() {
+ *   const okta = yield* OktaHttp
+ *   yield* okta.getJson("https://acme.okta.com/oauth2/default/v1/keys", { maxBytes: 262_144 })
+ *   return "Okta answers."
+ * }).pipe(Effect.catchTag("FetchFailed", (error) => Effect.succeed(advice(error))))
+ * ```
+ */
 export class FetchFailed extends Schema.TaggedError<FetchFailed>()("FetchFailed", {
   /** Why, as a sentence that begins with the address. */
   reason: Schema.String,
@@ -77,6 +93,19 @@ const ReadJson = Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))
 /**
  * The one way in which anything is fetched from Okta: bounded in time and size, tried again when that may help, never
  * redirected.
+ *
+ * @example
+ * ```ts
+ * import { OktaHttp } from "effect-okta"
+ * import { Effect } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * export const metadata = Effect.gen(function*() {
+ *   const okta = yield* OktaHttp
+ *   const address = "https://acme.okta.com/.well-known/openid-configuration"
+ *   return (yield* okta.getJson(address, { maxBytes: 65_536 })).json
+ * }).pipe(Effect.provide(OktaHttp.layer), Effect.provide(FetchHttpClient.layer))
+ * ```
  */
 export class OktaHttp extends Context.Service<OktaHttp, {
   /**

@@ -7,6 +7,17 @@ import { excerpt, quoted } from "./Quoted.ts"
  *
  * @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
+ * @example
+ * ```ts
+ * import { Discovery, type ServerMetadata } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * const signsPeopleOut = ({ end_session_endpoint }: ServerMetadata) => end_session_endpoint !== undefined
+ *
+ * export const canSignOut = Effect.gen(function*() {
+ *   return signsPeopleOut(yield* (yield* Discovery).metadata)
+ * })
+ * ```
  */
 export const ServerMetadata = Schema.Struct({
   /** The issuer, byte for byte the configured one. */

@@ -5,7 +5,19 @@ import { Grants as OwnGrants } from "./grant/Grant.ts"
 import * as GrantIndex from "./grant/GrantIndex.ts"
 import type { Grant } from "./grant/GrantRecord.ts"
 
-/** There are no grants here that could be listed or ended. */
+/**
+ * There are no grants here that could be listed or ended.
+ *
+ * @example
+ * ```ts
+ * import { Grants } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * export const count = Effect.gen(function*() {
+ *   return (yield* (yield* Grants).list({ person: "ada@example.com" })).length
+ * }).pipe(Effect.catchTag("NoGrants", () => Effect.succeed(0)))
+ * ```
+ */
 export class NoGrants extends Schema.TaggedError<NoGrants>()("NoGrants", {
   /** Why not. */
   reason: Schema.String
@@ -15,7 +27,18 @@ export class NoGrants extends Schema.TaggedError<NoGrants>()("NoGrants", {
   }
 }
 
-/** What a person has granted to a client, for people who look after it. */
+/**
+ * What a person has granted to a client, for people who look after it.
+ *
+ * @example
+ * ```ts
+ * import { GrantSummary } from "effect-okta"
+ * import { Schema } from "effect"
+ *
+ * // For an administrator's page of your own, which reads them as JSON.
+ * export const Page = Schema.fromJsonString(Schema.Array(GrantSummary))
+ * ```
+ */
 export const GrantSummary = Schema.Struct({
   /** A name for the grant, the same as in audit events; no token, and good for nothing but `end`. */
   grant: Schema.String,

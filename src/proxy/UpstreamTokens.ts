@@ -4,7 +4,22 @@ import { CurrentPrincipal } from "../token/Principal.ts"
 import { Grants } from "./grant/Grant.ts"
 import type { OktaUnavailable } from "./OktaClient.ts"
 
-/** There are no tokens of Okta's for who is calling. */
+/**
+ * There are no tokens of Okta's for who is calling.
+ *
+ * @example
+ * ```ts
+ * import { UpstreamTokens } from "effect-okta"
+ * import { Effect, Option } from "effect"
+ *
+ * // Services have none.
+ * export const tokensIfAny = Effect.flatMap(UpstreamTokens, ({ get }) => Effect.asSome(get)).pipe(
+ *   Effect.catchTag("NoUpstreamTokens", () => Effect.succeedNone)
+ * )
+ *
+ * export const hasSome = Effect.map(tokensIfAny, Option.isSome)
+ * ```
+ */
 export class NoUpstreamTokens extends Schema.TaggedError<NoUpstreamTokens>()("NoUpstreamTokens", {
   /** Why not. */
   reason: Schema.String

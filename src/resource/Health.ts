@@ -5,7 +5,22 @@ import { Jwks } from "../provider/Jwks.ts"
 /** What this server cannot do without. */
 export type Part = "keys" | "store"
 
-/** Whether this server can do its work. */
+/**
+ * Whether this server can do its work.
+ *
+ * @example
+ * ```ts
+ * import { Readiness } from "effect-okta"
+ * import { Effect } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ *
+ * // A health check of another shape than that of `OktaAuth.health`.
+ * export const Status = HttpRouter.add("GET", "/status", Effect.gen(function*() {
+ *   const missing = yield* (yield* Readiness).missing
+ *   return HttpServerResponse.text(missing.length === 0 ? "up" : `down: ${missing.join(", ")}`)
+ * }))
+ * ```
+ */
 export class Readiness extends Context.Service<Readiness, {
   /** What is missing at the moment. */
   readonly missing: Effect.Effect<ReadonlyArray<Part>>

@@ -73,7 +73,23 @@ export const Policy = {
   any: <P extends Principal = Principal>(policies: ReadonlyArray<Policy<P>>): Policy<P> => ({ any: policies })
 } as const
 
-/** A policy that is not in order, or that nobody can meet: a mistake in the code that states it. */
+/**
+ * A policy that is not in order, or that nobody can meet: a mistake in the code that states it.
+ *
+ * @example
+ * ```ts
+ * import { InvalidPolicy, OktaAuth } from "effect-okta"
+ * import { Effect, Layer } from "effect"
+ *
+ * // A guard by a policy that comes from a file: a wrong one is a defect of its layer.
+ * export const guardBy = (groups: ReadonlyArray<string>) =>
+ *   OktaAuth.guard({ groups }).layer.pipe(
+ *     Layer.tapCause((cause) => Effect.logError("The guard cannot be built", cause))
+ *   )
+ *
+ * export const isMistake = (defect: unknown): boolean => defect instanceof InvalidPolicy
+ * ```
+ */
 export class InvalidPolicy extends Schema.TaggedError<InvalidPolicy>()("InvalidPolicy", {
   /** Where in the policy: `scopes`, `any[1].groups`. */
   field: Schema.String,

@@ -70,5 +70,25 @@ export class CheckFailed extends Schema.TaggedError<CheckFailed>()("CheckFailed"
   }
 }
 
-/** Every way in which a caller with a good token does not meet a policy. */
+/**
+ * Every way in which a caller with a good token does not meet a policy.
+ *
+ * @example
+ * ```ts
+ * import type { PolicyRefusal } from "effect-okta"
+ *
+ * export const advice = (refusal: PolicyRefusal): string => {
+ *   switch (refusal._tag) {
+ *     case "InsufficientScope":
+ *       return `Ask for ${refusal.missing.join(" ")} too.`
+ *     case "InsufficientAuthentication":
+ *       return "Sign in again."
+ *     case "AccessDenied":
+ *       return "Ask an administrator."
+ *     case "CheckFailed":
+ *       return "Try again later."
+ *   }
+ * }
+ * ```
+ */
 export type PolicyRefusal = InsufficientScope | InsufficientAuthentication | AccessDenied | CheckFailed

@@ -29,6 +29,13 @@ const sweepInterval = Duration.minutes(10)
  * **Gotchas**
  *
  * Each call makes a layer of its own, with a memory of its own: call it once and share the layer.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStore } from "effect-okta"
+ *
+ * export const Sessions = MemoryStore.layerOptions({ maxEntries: 1000 })
+ * ```
  */
 export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Store> =>
   Layer.effect(
@@ -96,5 +103,15 @@ export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Stor
     })
   )
 
-/** A store in the memory of this process, of at most 30 000 entries. */
+/**
+ * A store in the memory of this process, of at most 30 000 entries.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStore, OktaAuth } from "effect-okta"
+ *
+ * // The same as without `store`, and said.
+ * export const Okta = OktaAuth.layerConfig({ store: MemoryStore.layer })
+ * ```
+ */
 export const layer: Layer.Layer<Store> = layerOptions()

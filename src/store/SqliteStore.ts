@@ -39,6 +39,13 @@ const valueOf = (row: Readonly<Record<string, unknown>> | undefined) =>
  * SQLite works within the call: a write waits for the disk, and at most 500 milliseconds for another process, after which
  * it fails with `StoreUnavailable`. Node 22 and the earlier releases of Node 24 print an `ExperimentalWarning` when this
  * layer is built, because they load SQLite then; `node --disable-warning=ExperimentalWarning` turns it off.
+ *
+ * @example
+ * ```ts
+ * import { OktaAuth, SqliteStore } from "effect-okta"
+ *
+ * export const Okta = OktaAuth.layerConfig({ store: SqliteStore.layer({ file: "sessions.sqlite" }) })
+ * ```
  */
 export const layer = ({ file }: SqliteStoreOptions): Layer.Layer<Store, StoreUnavailable> =>
   Layer.effect(

@@ -3,6 +3,18 @@ import { Context, Duration, Effect, type Option, Schema } from "effect"
 /**
  * The store could not do what was asked, so nothing may be concluded about the entry: a failed write may have been done
  * all the same, and what was to be taken counts as taken.
+ *
+ * @example
+ * ```ts
+ * import { Store } from "effect-okta"
+ * import { Duration, Effect } from "effect"
+ *
+ * // Nothing may be concluded from a failure, so nobody is let in.
+ * export const isFirst = Effect.fnUntraced(function*(key: string) {
+ *   const store = yield* Store
+ *   return yield* store.putIfAbsent(key, "seen", Duration.minutes(1))
+ * }, Effect.catchTag("StoreUnavailable", () => Effect.succeed(false)))
+ * ```
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
   operation: Schema.Literals([
@@ -37,6 +49,19 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
  *
  * Keys have 1 to 256 visible ASCII characters, values at most 256 Ki characters (UTF-16 code units) of well-formed text
  * without NUL, and a time to live is between 1 millisecond and 10 years: a shorter or longer one is taken for that.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStore, Store } from "effect-okta"
+ * import { Duration, Effect, Option } from "effect"
+ *
+ * // Of all who take it, one gets it.
+ * export const once = Effect.gen(function*() {
+ *   const store = yield* Store
+ *   yield* store.put("greeting", "Hello", Duration.minutes(1))
+ *   return [Option.isSome(yield* store.take("greeting")), Option.isSome(yield* store.take("greeting"))] // [true, false]
+ * }).pipe(Effect.provide(MemoryStore.layer))
+ * ```
  */
 export class Store extends Context.Service<Store, {
   /** Keeps a value, in place of any other. */

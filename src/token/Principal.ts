@@ -48,7 +48,17 @@ export const Service = Schema.TaggedStruct("Service", {
 /** A client acting for itself, by a client-credentials token. */
 export type Service = typeof Service.Type
 
-/** Who is calling; `_tag` tells a person from a service. */
+/**
+ * Who is calling; `_tag` tells a person from a service.
+ *
+ * @example
+ * ```ts
+ * import type { Principal } from "effect-okta"
+ *
+ * export const nameOf = (principal: Principal): string =>
+ *   principal._tag === "User" ? principal.username : `the service ${principal.clientId}`
+ * ```
+ */
 export const Principal = Schema.Union([User, Service])
 
 /** Who is calling; `_tag` tells a person from a service. */

@@ -21,6 +21,19 @@ import type { Algorithm } from "../config/Algorithm.ts"
  * **Gotchas**
  *
  * The bytes must not change until the answer is there. The thread pool's size is Node's `UV_THREADPOOL_SIZE`.
+ *
+ * @example
+ * ```ts
+ * import { Signature } from "effect-okta"
+ * import { Effect } from "effect"
+ * import type { KeyObject } from "node:crypto"
+ *
+ * // Whether somebody signed a text of another kind than a token.
+ * export const isSignedBy = (key: KeyObject, text: string, signature: Uint8Array) =>
+ *   Effect.flatMap(Signature, ({ verify }) => verify("RS256", key, new TextEncoder().encode(text), signature)).pipe(
+ *     Effect.provide(Signature.layer)
+ *   )
+ * ```
  */
 export class Signature extends Context.Service<Signature, {
   /** The answer, from wherever it comes soonest. */

@@ -221,7 +221,18 @@ export class IntrospectionUnavailable
   }
 }
 
-/** The token is at fault: to try again with it is of no use. */
+/**
+ * The token is at fault: to try again with it is of no use.
+ *
+ * @example
+ * ```ts
+ * import { TokenRefused } from "effect-okta"
+ * import { Schema } from "effect"
+ *
+ * // Whether a message with this failure is worth no further try.
+ * export const isFinal = Schema.is(TokenRefused)
+ * ```
+ */
 export const TokenRefused = Schema.Union([
   MalformedToken,
   UnsupportedAlgorithm,
@@ -240,13 +251,53 @@ export const TokenRefused = Schema.Union([
 /** The token is at fault: to try again with it is of no use. */
 export type TokenRefused = typeof TokenRefused.Type
 
-/** Nothing can be said about the token now, which may be good: try again later. */
+/**
+ * Nothing can be said about the token now, which may be good: try again later.
+ *
+ * @example
+ * ```ts
+ * import { TokenVerifier, VerificationUnavailable } from "effect-okta"
+ * import { Effect, type Redacted, Schedule, Schema } from "effect"
+ *
+ * export const verifyPatiently = Effect.fnUntraced(function*(token: Redacted.Redacted<string>) {
+ *   return yield* (yield* TokenVerifier).verify(token)
+ * }, Effect.retry({ while: Schema.is(VerificationUnavailable), schedule: Schedule.spaced("5 seconds"), times: 10 }))
+ * ```
+ */
 export const VerificationUnavailable = Schema.Union([DiscoveryFailed, KeysUnavailable, IntrospectionUnavailable])
 
 /** Nothing can be said about the token now, which may be good: try again later. */
 export type VerificationUnavailable = typeof VerificationUnavailable.Type
 
-/** Every way in which the verification of a token can end without a verdict in its favour. */
+/**
+ * Every way in which the verification of a token can end without a verdict in its favour.
+ *
+ * @example
+ * ```ts
+ * import { type TokenError, TokenVerifier } from "effect-okta"
+ * import { Effect, type Redacted } from "effect"
+ *
+ * const whatToDo = (error: TokenError): string => {
+ *   switch (error._tag) {
+ *     case "TokenExpired":
+ *       return "Sign in again"
+ *     case "InvalidAudience":
+ *       return `This token is for ${error.actual.join(" and ")}`
+ *     case "DiscoveryFailed":
+ *     case "KeysUnavailable":
+ *     case "IntrospectionUnavailable":
+ *       return "Try again later"
+ *     default:
+ *       return error.message
+ *   }
+ * }
+ *
+ * export const greet = Effect.fnUntraced(function*(token: Redacted.Redacted<string>) {
+ *   const { principal } = yield* (yield* TokenVerifier).verify(token)
+ *   return `Hello ${principal.subject}`
+ * }, Effect.catch((error) => Effect.succeed(whatToDo(error))))
+ * ```
+ */
 export const TokenError = Schema.Union([...TokenRefused.members, ...VerificationUnavailable.members])
 
 /** Every way in which the verification of a token can end without a verdict in its favour. */

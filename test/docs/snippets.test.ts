@@ -3,7 +3,7 @@
  * package.
  *
  * - `ts` blocks are type-checked, each by itself.
- * - `ts run` blocks are run too, and must end well.
+ * - `ts run` blocks are run too, and must end well; blocks of doc comments are loaded.
  * - `ts serve` blocks are servers: with the stand-in as Okta, on a free port, they must say that they listen, tell where
  *   to sign in, and stop when asked to.
  */
@@ -71,6 +71,17 @@ layer(services)("code in the documentation", (it) => {
       const { output, status } = yield* run(["tsc", "-p", workplace])
       assert.strictEqual(output, "")
       assert.strictEqual(status, 0)
+    }), 60_000)
+
+  it.effect("of doc comments runs: nothing in it fails as soon as it is loaded", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const loaded = snippets.filter(({ at, words }) => at.startsWith("src/") && !words.includes("serve"))
+      assert.isAbove(loaded.length, 40)
+      const main = `${workplace}/doc-comments.mjs`
+      yield* fs.writeFileString(main, loaded.map(({ file }) => `import ${JSON.stringify(file)}\n`).join(""))
+      const { output, status } = yield* run(["node", main])
+      assert.strictEqual(status, 0, output)
     }), 60_000)
 
   it.effect.each(snippets.filter(({ words }) => words.includes("run")))(
