@@ -29,6 +29,8 @@ export interface StandInOptions {
   readonly claims?: TokenSettings["claims"]
   /** Seconds. Default 3600. */
   readonly accessTokenLifetime?: number
+  /** Whether ID tokens name the person's session (`sid`), as they do where an administrator turned logout on. Default `false`. */
+  readonly sessionIds?: boolean
   /** How long a rotated refresh token still works, in seconds. Default 30. */
   readonly refreshGrace?: number
   /** `max-age` of the key set, in seconds. Default 3600. */
@@ -80,6 +82,7 @@ export const make = Effect.fnUntraced(function*(
     issuer,
     audience,
     accessTokenLifetime,
+    sessionIds: options.sessionIds ?? false,
     claims: options.claims ?? (() => ({})),
     keys,
     accessTokenKey: () => unpublished ?? keys.signing,

@@ -12,6 +12,8 @@ export interface TokenSettings {
   readonly issuer: string
   readonly audience: string
   readonly accessTokenLifetime: number
+  /** Whether ID tokens name the person's session (`sid`). */
+  readonly sessionIds: boolean
   /** Claims that an administrator added to access tokens. */
   readonly claims: (token: { readonly person: Person | undefined; readonly clientId: string }) => Claims
   readonly keys: KeyRing
@@ -111,6 +113,7 @@ export const makeTokens = (settings: TokenSettings): Tokens => {
         acr: signIn?.acr,
         idp: "00o1standInOkta77777",
         auth_time: signIn?.authTime,
+        sid: settings.sessionIds ? signIn?.sessionUid : undefined,
         at_hash: createHash("sha256").update(accessToken).digest().subarray(0, 16).toString("base64url")
       })
       yield* memory.put("Token", token, { inner })

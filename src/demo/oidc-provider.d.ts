@@ -20,6 +20,7 @@ declare module "oidc-provider" {
     readonly authTime?: number
     readonly acr?: string
     readonly amr?: ReadonlyArray<string>
+    readonly sessionUid?: string
     readonly expiration: number
   }
 

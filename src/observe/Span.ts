@@ -16,6 +16,8 @@ export const spans = [
   "okta.revoke",
   "okta.introspect",
   "okta.logout",
+  "okta.universalLogout",
+  "okta.backchannelLogout",
   "okta.upstream.exchange",
   "okta.upstream.refresh",
   "okta.upstream.revoke",

@@ -15,6 +15,7 @@ import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
  *
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
  * @see https://www.rfc-editor.org/rfc/rfc9207.html#section-3
+ * @see https://datatracker.ietf.org/doc/draft-parecki-oauth-global-token-revocation/
  */
 export const document = (settings: ProxySettings) => {
   const { requiredScopes, scopesSupported, serverUrl } = settings
@@ -27,6 +28,7 @@ export const document = (settings: ProxySettings) => {
     registration_endpoint: `${serverUrl}/oauth/register`,
     revocation_endpoint: `${serverUrl}/oauth/revoke`,
     end_session_endpoint: `${serverUrl}/oauth/logout`,
+    global_token_revocation_endpoint: `${serverUrl}/oauth/global-token-revocation`,
     jwks_uri: `${serverUrl}/.well-known/jwks.json`,
     scopes_supported: scopes,
     response_types_supported: ["code"],

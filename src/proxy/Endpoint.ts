@@ -12,12 +12,26 @@ export const pathsOf = ({ serverUrl }: ProxySettings, path: string): ReadonlyArr
   return [...new Set([path, basePathOf(serverUrl) + path])]
 }
 
-const names = ["authorize", "consent", "callback", "register", "token", "revoke", "introspect", "logout"] as const
+/** What an endpoint is called by metrics and spans, by the last part of its path. */
+const names = {
+  authorize: "authorize",
+  consent: "consent",
+  callback: "callback",
+  register: "register",
+  token: "token",
+  revoke: "revoke",
+  introspect: "introspect",
+  logout: "logout",
+  "global-token-revocation": "universalLogout",
+  "backchannel-logout": "backchannelLogout"
+} as const
+
+const isNamed = (last: string): last is keyof typeof names => Object.hasOwn(names, last)
 
 /** Measures what an endpoint does, and gives it a span. Documents that are always the same are not worth it. */
 export const observed = (path: string, handler: Handler): Handler => {
-  const [, last] = /\/oauth\/([a-z]+)(?:\/done)?$/.exec(path) ?? []
-  const name = names.find((name) => name === last)
+  const [, last = ""] = /\/oauth\/([a-z-]+)(?:\/done)?$/.exec(path) ?? []
+  const name = isNamed(last) ? names[last] : undefined
   return name === undefined ?
     handler :
     (request) =>

@@ -27,6 +27,9 @@ import { longestLifetime, TokenIssuer } from "./grant/IssuedToken.ts"
 import * as Revocation from "./grant/Revocation.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import * as TokenEndpoint from "./grant/TokenEndpoint.ts"
+import * as BackchannelLogout from "./leaving/BackchannelLogout.ts"
+import { OktaStatements } from "./leaving/OktaStatements.ts"
+import * as UniversalLogout from "./leaving/UniversalLogout.ts"
 import { OktaClient } from "./OktaClient.ts"
 import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
 import { RateLimits } from "./RateLimits.ts"
@@ -38,6 +41,7 @@ export type Services =
   | ClientRegistry
   | Grants
   | OktaClient
+  | OktaStatements
   | RateLimits
   | Registration
   | Sealed
@@ -49,7 +53,7 @@ export const services: Layer.Layer<
   Services,
   InvalidConfiguration,
   OktaConfig | Store | RateLimiter.RateLimiterStore | OktaHttp | Discovery | Jwks | Signature
-> = Layer.mergeAll(Grants.layer, ClientAuthentication.layer).pipe(
+> = Layer.mergeAll(Grants.layer, ClientAuthentication.layer, OktaStatements.layer).pipe(
   Layer.provideMerge(Layer.mergeAll(OktaClient.layer, TokenIssuer.layer, ClientRegistry.layer, RateLimits.layer)),
   Layer.provideMerge(Registration.layer),
   Layer.provideMerge(Layer.mergeAll(Sealed.layer, SigningKeys.layer))
@@ -69,7 +73,9 @@ export const routes: Layer.Layer<
   Logout.routes,
   TokenEndpoint.routes,
   Revocation.routes,
-  Introspection.routes
+  Introspection.routes,
+  UniversalLogout.routes,
+  BackchannelLogout.routes
 )
 
 /** Verifies the tokens that clients hold: this server's own, or with `passThrough` those of Okta. */

@@ -88,6 +88,13 @@ export const check = (
     })
   }
 
+  // A logout token need not say what it is otherwise (RFC 8417 section 2.2).
+  if (payload["events"] !== undefined) {
+    return new WrongTokenType({
+      expected: expected(rules.kind),
+      actual: "a security event (it has the claim events)"
+    })
+  }
   if (rules.kind === "access-token") {
     const mark = idTokenClaims.find((claim) => payload[claim] !== undefined)
     if (mark !== undefined) {

@@ -12,14 +12,28 @@ export interface SignatureHeader {
 /** Members by which a token would bring its own key or its own rules (RFC 8725 section 3.10, RFC 7515 section 4.1.11). */
 const refusedMembers = ["crit", "b64", "jwk", "jku", "x5u", "x5c"]
 
-const accessTokenType = /^(?:jwt|(?:application\/)?at\+jwt)$/i
-const idTokenType = /^jwt$/i
+/** A kind of token: an access token (RFC 9068), an ID token (OpenID Connect Core), or one by which people are signed out. */
+export type TokenKind = "access-token" | "id-token" | LogoutKind
+
+/**
+ * A kind of token by which an identity provider has people signed out: global token revocation
+ * (draft-parecki-oauth-global-token-revocation), or OpenID Connect Back-Channel Logout.
+ */
+export type LogoutKind = "global-token-revocation" | "logout-token"
+
+/** What `typ` must be, where it is there at all; for global token revocation it has to be. */
+const types: { readonly [kind in TokenKind]: RegExp } = {
+  "access-token": /^(?:jwt|(?:application\/)?at\+jwt)$/i,
+  "id-token": /^jwt$/i,
+  "global-token-revocation": /^(?:application\/)?global-token-revocation\+jwt$/i,
+  "logout-token": /^(?:application\/)?logout\+jwt$/i
+}
 
 /** Decides by its header whether a token may be looked at any further; nothing it names is ever fetched. */
 export const check = (
   header: CompactJws["header"],
   accepted: ReadonlyArray<Algorithm>,
-  kind: "access-token" | "id-token"
+  kind: TokenKind
 ): SignatureHeader | MalformedToken | UnsupportedAlgorithm | WrongTokenType => {
   const { alg, kid, typ } = header
   if (!isAlgorithm(alg) || !accepted.includes(alg)) {
@@ -31,8 +45,7 @@ export const check = (
   for (const member in header) {
     if (member.startsWith("x5t")) return new MalformedToken({ reason: "its header has a member x5t" })
   }
-  const expectedType = kind === "access-token" ? accessTokenType : idTokenType
-  if (typ !== undefined && !(typeof typ === "string" && expectedType.test(typ))) {
+  if (!(typ === undefined ? kind !== "global-token-revocation" : typeof typ === "string" && types[kind].test(typ))) {
     return new WrongTokenType({ expected: expected(kind), actual: `of the type ${shown(typ)}` })
   }
   if (typeof kid !== "string" || kid === "") return new MalformedToken({ reason: "its header names no key (kid)" })
@@ -40,8 +53,14 @@ export const check = (
 }
 
 /** The kind of token in words. */
-export const expected = (kind: "access-token" | "id-token"): string =>
-  kind === "access-token" ? "an access token" : "an ID token"
+export const expected = (kind: TokenKind): string => names[kind]
+
+const names: { readonly [kind in TokenKind]: string } = {
+  "access-token": "an access token",
+  "id-token": "an ID token",
+  "global-token-revocation": "a token for global token revocation",
+  "logout-token": "a logout token"
+}
 
 /** A value from outside, escaped and short enough for an error. */
 export const shown = (value: unknown): string => value === undefined ? "absent" : JSON.stringify(value).slice(0, 200)

@@ -45,16 +45,17 @@ export class UnsupportedAlgorithm extends Schema.TaggedError<UnsupportedAlgorith
 
 /** The token is of a kind that is not accepted here (RFC 8725 section 3.11). */
 export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongTokenType", {
-  /** `an access token`, or `an ID token`. */
+  /** `an access token`, `an ID token`, or another kind. */
   expected: Schema.String,
   /** What the token is, and by what it shows. */
   actual: Schema.String
 }) {
   override get message() {
-    const [right, wrong] = this.expected === "an ID token" ? ["id_token", "access_token"] : ["access_token", "id_token"]
+    const other = this.expected === "an ID token" ? ["id_token", "access_token"] : ["access_token", "id_token"]
+    const [right, wrong] = /^an (?:access|ID) token$/.test(this.expected) ? other : []
     return escaped(
-      `The token is ${this.actual}, but ${this.expected} is needed. ` +
-        `Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`
+      `The token is ${this.actual}, but ${this.expected} is needed.` +
+        (right === undefined ? "" : ` Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`)
     )
   }
 }

@@ -19,6 +19,7 @@ export const plan = {
   "answers of Okta's to the browser": 4_000,
   "token requests": 8_000,
   "revocations, introspections and sign-outs": 5_000,
+  "tokens that sign people out": 3_000,
   "registrations": 8_000,
   "client metadata documents": 6_000,
   "documents of any server": 300,

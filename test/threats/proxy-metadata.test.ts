@@ -94,6 +94,9 @@ const promises: Readonly<Record<string, (scene: ProxyScene, value: unknown) => E
   revocation_endpoint: answersPost,
   introspection_endpoint: answersPost,
   end_session_endpoint: answersGet,
+  global_token_revocation_endpoint: Effect.fnUntraced(function*(scene, value) {
+    assert.strictEqual((yield* reach(scene, value, "POST")).status, 401)
+  }),
   jwks_uri: Effect.fnUntraced(function*(scene, value) {
     const { keys } = membersOf(yield* reach(scene, value, "GET"))
     assert.isArray(keys)
@@ -160,6 +163,7 @@ layer(Scene.layer({ settings: { clients } }))("K. Metadata of the authorization 
         "token_endpoint",
         "registration_endpoint",
         "revocation_endpoint",
+        "global_token_revocation_endpoint",
         "introspection_endpoint",
         "response_types_supported",
         "code_challenge_methods_supported"
