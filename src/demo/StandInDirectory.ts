@@ -32,6 +32,9 @@ export interface Client {
 
 export const defaultPassword = "correct horse"
 
+/** What everybody's second factor shows. */
+export const oneTimeCode = "246810"
+
 export const ada: Person = {
   login: "ada@example.com",
   name: "Ada Lovelace",

@@ -43,6 +43,30 @@ ${problem === undefined ? "" : html`<p class="problem" role="alert">${problem}</
 ${people.length === 0 ? "" : listed(people)}`
   )
 
+/** What the page of the second factor shows. */
+export interface SecondFactorPage {
+  readonly clientId: string
+  readonly problem?: string | undefined
+  /** Filled in: for a demonstration. */
+  readonly code?: string | undefined
+}
+
+/** The page where a person shows the second factor. */
+export const secondFactorPage = ({ clientId, code, problem }: SecondFactorPage) =>
+  page(
+    "Verify that it is you",
+    door,
+    html`${badge}
+<h1>Verify that it is you</h1>
+<p class="soft">The application <code>${clientId}</code> asks for a second factor</p>
+${problem === undefined ? "" : html`<p class="problem" role="alert">${problem}</p>`}
+<form method="post">
+<label for="code">One-time code</label>
+<input id="code" name="code" autocomplete="one-time-code" inputmode="numeric" required value="${code ?? ""}">
+<button class="main">Verify</button>
+</form>`
+  )
+
 /** What is shown when the client cannot be told, because its redirect address is not to be trusted. */
 export const errorPage = (error: string, description: string | undefined) =>
   page(

@@ -7,7 +7,7 @@ import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 import type { Page } from "playwright-core"
-import { bob, defaultPassword, nativeClient, webClient } from "../../src/demo/StandInDirectory.ts"
+import { bob, defaultPassword, nativeClient, oneTimeCode, webClient } from "../../src/demo/StandInDirectory.ts"
 import { front } from "../cli/Serving.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { secret } from "../proxy/ProxyTest.ts"
@@ -23,8 +23,13 @@ const Tools = Toolkit.make(
   Tool.make("delete", { success: Schema.String, dependencies: [CurrentPrincipal] })
     .annotate(ToolPolicy, { scopes: ["mcp:read", "mcp:write"] }),
   Tool.make("purge", { success: Schema.String, dependencies: [CurrentPrincipal] })
-    .annotate(ToolPolicy, { groups: "Nobody", scopes: "mcp:write" })
+    .annotate(ToolPolicy, { groups: "Nobody", scopes: "mcp:write" }),
+  Tool.make("wire", { success: Schema.String, dependencies: [CurrentPrincipal] })
+    .annotate(ToolPolicy, { acr: "urn:okta:loa:2fa:any", maxAge: "1 hour" })
 )
+
+const signInOfCaller = () =>
+  Effect.map(CurrentPrincipal, (principal) => principal._tag === "User" ? `${principal.acr}` : "")
 
 const policies = { tools: Tools }
 
@@ -35,7 +40,9 @@ const app = Layer.mergeAll(
     path: "/mcp",
     protocols: [McpProtocol.v2026_07_28, McpProtocol.v2025_11_25, McpProtocol.v2025_06_18],
     registrations: McpServer.toolkit(Tools).pipe(
-      Layer.provide(Tools.toLayer({ list: scopesOfCaller, delete: scopesOfCaller, purge: scopesOfCaller }))
+      Layer.provide(
+        Tools.toLayer({ list: scopesOfCaller, delete: scopesOfCaller, purge: scopesOfCaller, wire: signInOfCaller })
+      )
     )
   }).pipe(Layer.provide(OktaAuth.mcpGuard(policies).layer), Layer.orDie),
   OktaAuth.routes
@@ -81,7 +88,10 @@ const arrange = Effect.fnUntraced(function*(
       authProvider: keychain,
       fetch: async (address, init) => {
         const response = await fetch(address, init)
-        if (String(address) === url.href && init?.method === "POST") statuses.push(response.status)
+        if (String(address) === url.href && init?.method === "POST") {
+          statuses.push(response.status)
+          keychain.heed(response.headers.get("www-authenticate"))
+        }
         return response
       }
     })
@@ -137,6 +147,21 @@ const walk = Effect.fnUntraced(function*(options: Parameters<typeof arrange>[0])
   assert.notInstanceOf(denied, UnauthorizedError)
   assert.strictEqual(statuses.at(-1), 403)
   assert.lengthOf(keychain.pages, 2)
+
+  // The second factor is asked for once, by Okta, and not again for the next call.
+  assert.instanceOf(yield* call("wire"), UnauthorizedError)
+  assert.strictEqual(statuses.at(-1), 401)
+  assert.lengthOf(keychain.pages, 3)
+  const { searchParams } = keychain.pages.at(-1) ?? new URL("about:blank")
+  assert.strictEqual(searchParams.get("acr_values"), "urn:okta:loa:2fa:any")
+  assert.strictEqual(searchParams.get("max_age"), "3600")
+  yield* stepUp
+  for (let turn = 0; turn < 2; turn++) {
+    assert.include(yield* call("wire"), "urn:okta:loa:2fa:any")
+    assert.strictEqual(statuses.at(-1), 200)
+  }
+  assert.lengthOf(keychain.pages, 3)
+  assert.include(yield* call("list"), "mcp:read")
 })
 
 /** What a person does: allows what the page of this server names, and signs in at Okta if Okta asks. */
@@ -154,6 +179,12 @@ const allow = (page: Page, called: ReadonlyArray<URL>) => async (url: URL) => {
     await username.fill(bob.login)
     await page.getByLabel("Password").fill(bob.password ?? defaultPassword)
     await page.getByRole("button", { name: "Sign in" }).click()
+    const code = page.getByLabel("One-time code")
+    await code.or(back).waitFor()
+    if (await code.isVisible()) {
+      await code.fill(oneTimeCode)
+      await page.getByRole("button", { name: "Verify" }).click()
+    }
     await back.waitFor()
   }
   assert.lengthOf(called, before + 1)

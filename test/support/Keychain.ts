@@ -21,6 +21,7 @@ export class Keychain implements OAuthClientProvider {
   #client: OAuthClientInformationMixed | undefined
   #tokens: OAuthTokens | undefined
   #codeVerifier = ""
+  #demands: ReadonlyArray<readonly [name: string, value: string]> = []
 
   constructor(redirectUrl: string, { client, clientMetadataUrl, scope }: Knowledge = {}) {
     this.redirectUrl = redirectUrl
@@ -44,16 +45,30 @@ export class Keychain implements OAuthClientProvider {
   saveClientInformation(client: OAuthClientInformationMixed) {
     this.#client = client
   }
-  tokens() {
-    return this.#tokens
+  /** What a challenge demands of the next sign-in (RFC 9470 section 4), which the SDK does not look at. */
+  heed(challenge: string | null) {
+    this.#demands = challenge?.includes("error=\"insufficient_user_authentication\"") === true
+      ? [...challenge.matchAll(/(acr_values|max_age)="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value])
+      : []
+  }
+  tokens(): OAuthTokens | undefined {
+    // A refresh makes no sign-in stronger.
+    if (this.#tokens === undefined || this.#demands.length === 0) return this.#tokens
+    const { refresh_token: _, ...tokens } = this.#tokens
+    return tokens
   }
   saveTokens(tokens: OAuthTokens) {
+    this.#demands = []
     this.#tokens = tokens
   }
   invalidateCredentials() {
     this.#tokens = undefined
   }
   redirectToAuthorization(page: URL) {
+    for (const [name, value] of this.#demands) page.searchParams.set(name, value)
+    // These are parameters of OpenID Connect, which an authorization server may want to be asked for.
+    const scopes = page.searchParams.get("scope")?.split(" ") ?? []
+    if (this.#demands.length > 0) page.searchParams.set("scope", [...new Set(["openid", ...scopes])].join(" "))
     this.pages.push(page)
   }
   codeVerifier() {

@@ -25,6 +25,8 @@ export interface SignIn {
   /** Default: the first person. */
   readonly login?: string
   readonly password?: string
+  /** What the second factor shows. Default: the right code. */
+  readonly code?: string
   /** Added to the authorization request: `nonce`, `resource`, `acr_values`, … */
   readonly parameters?: Readonly<Record<string, string>>
   /** Default: a browser that is signed in nowhere. */
@@ -157,6 +159,7 @@ const make = Effect.fnUntraced(
     const authorize: OktaStandIn["Service"]["authorize"] = (url, as = {}) =>
       (as.browser ?? new Browser()).authorize(url, {
         login: as.login ?? people[0]?.login ?? "",
+        code: as.code,
         password: as.password ?? people.find(({ login }) => login === (as.login ?? people[0]?.login))?.password
       })
 

@@ -1,5 +1,5 @@
 import { Data, Effect } from "effect"
-import { defaultPassword } from "../../src/demo/StandInDirectory.ts"
+import { defaultPassword, oneTimeCode } from "../../src/demo/StandInDirectory.ts"
 
 /** The stand-in, or a person at its sign-in page, was refused. */
 export class OktaRefused extends Data.TaggedError("OktaRefused")<{
@@ -16,6 +16,8 @@ export interface Credentials {
   readonly login: string
   /** Default: the one of people who have no password of their own. */
   readonly password?: string | undefined
+  /** What the second factor shows, where it is asked for. Default: the right code. */
+  readonly code?: string | undefined
 }
 
 interface Cookie {
@@ -59,10 +61,11 @@ const most = 20
 export class Browser {
   readonly #cookies = new CookieJar()
 
-  async #walk(start: URL, { login, password }: Credentials): Promise<URL | OktaRefused> {
+  async #walk(start: URL, { code = oneTimeCode, login, password }: Credentials): Promise<URL | OktaRefused> {
     let url = start
     let form: URLSearchParams | undefined
     let isSignedIn = false
+    let isVerified = false
     for (let hop = 0; hop < most; hop++) {
       const response = await fetch(url, {
         redirect: "manual",
@@ -80,6 +83,9 @@ export class Browser {
       } else if (response.ok && !isSignedIn && body.includes("<form method=\"post\">")) {
         form = new URLSearchParams({ login, password: password ?? defaultPassword })
         isSignedIn = true
+      } else if (response.ok && !isVerified && body.includes("autocomplete=\"one-time-code\"")) {
+        form = new URLSearchParams({ code })
+        isVerified = true
       } else {
         return new OktaRefused({ url: url.href, status: response.status, body })
       }

@@ -212,6 +212,9 @@ describe("signing in", () => {
       assert.strictEqual(stronger.status, 401)
       const { accessToken } = yield* okta.signIn({ browser, parameters: { acr_values: "urn:okta:loa:2fa:any" } })
       assert.strictEqual(decodeJwt(accessToken)["acr"], "urn:okta:loa:2fa:any")
+      const withoutFactor = yield* Effect.flip(okta.signIn({ code: "000000", parameters: { acr_values: "phr" } }))
+      assert.strictEqual(withoutFactor.status, 401)
+      assert.include(withoutFactor.body, "The code is not right")
     }))
 
   it.effect("returns the state and no iss to a loopback address on any port", () =>

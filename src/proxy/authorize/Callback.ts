@@ -53,6 +53,12 @@ const notAdmitted = new AuthorizationRefused({
   description: "The person may not use this server."
 })
 
+/** One of the ways of signing in that were asked for, unless one of these is no more than a wish. */
+const isAsStrongAsAsked = (asked: string | undefined, acr: string | undefined): boolean => {
+  const values = asked?.split(" ").filter(Boolean) ?? []
+  return values.length === 0 || values.some((value) => value === acr || value.endsWith(":ifpossible"))
+}
+
 /** Tells the person, who goes on to the client, be it by a press or after a while: the client has to be told as well. */
 const refusalPage = (url: string) =>
   Page.page(
@@ -118,7 +124,7 @@ export const routes: Layer.Layer<
           subject: session.user.subject,
           scopes: request.scopes
         }
-        const created = Effect.andThen(checkAge(session, flow), admit(asKnown(session, request))).pipe(
+        const created = Effect.andThen(checkSignIn(session, flow), admit(asKnown(session, request))).pipe(
           Effect.tapErrorTag("NotAdmitted", ({ reason }) =>
             audit((origin) => new AdmissionRefused({ ...origin, ...concerned, reason }))),
           Effect.andThen(grants.create(session, request)),
@@ -136,11 +142,14 @@ export const routes: Layer.Layer<
     })
 
     /**
-     * The person has signed in as lately as the client demands, counted from when Okta was asked (OpenID Connect Core
-     * section 3.1.2.1): how long it then takes is Okta's and the person's affair.
+     * The person has signed in as strongly as the client demands (RFC 9470 section 5), and as lately, counted from when Okta was
+     * asked (OpenID Connect Core section 3.1.2.1): how long it then takes is Okta's and the person's affair.
      */
-    const checkAge = Effect.fnUntraced(function*({ authTime }: OktaSession, { request, sentAt }: Flow.Flow) {
-      const { maxAge = Infinity, prompt } = request
+    const checkSignIn = Effect.fnUntraced(function*({ authTime, user }: OktaSession, { request, sentAt }: Flow.Flow) {
+      const { acrValues, maxAge = Infinity, prompt } = request
+      if (!isAsStrongAsAsked(acrValues, user.acr)) {
+        return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
+      }
       const earliest = sentAt - (prompt === "login" ? 0 : maxAge) - Duration.toSeconds(settings.clockTolerance)
       if (earliest !== -Infinity && !(authTime !== undefined && authTime >= earliest)) {
         return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
