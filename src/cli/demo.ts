@@ -5,7 +5,7 @@ import { Command, Flag } from "effect/cli"
 import { HttpRouter } from "effect/http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import * as DemoRoutes from "../demo/DemoRoutes.ts"
-import { ada, bob, webClient } from "../demo/StandInDirectory.ts"
+import { ada, bob, nativeClient, serviceClient, webClient } from "../demo/StandInDirectory.ts"
 import * as StandInServer from "../demo/StandInServer.ts"
 import { inStore } from "../demo/StandInStorage.ts"
 import { makeVisits } from "../demo/Visit.ts"
@@ -82,7 +82,12 @@ const run = Effect.fnUntraced(function*(json: boolean) {
   const { answer, issuer } = yield* StandIn.make(okta.origin, memory, {
     people,
     filledIn: true,
-    clients: [{ ...webClient, redirectUris: [`${serverUrl}/oauth/callback`] }],
+    clients: [
+      // The second is for an app of the reader's own, as the README has it.
+      { ...webClient, redirectUris: [`${serverUrl}/oauth/callback`, "http://localhost:3000/oauth/callback"] },
+      nativeClient,
+      serviceClient
+    ],
     observe: { begin: visits.time, end: Witness.okta(visits) }
   })
   okta.open(answer)
