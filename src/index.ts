@@ -19,6 +19,7 @@ export {
   KeysRotated,
   ReplayDetected,
   RevocationReason,
+  ServiceTokenIssued,
   SignedIn,
   SignedOut,
   SignInRefused,

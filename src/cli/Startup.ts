@@ -22,6 +22,12 @@ const modes = {
 
 const kinds = { org: "an org authorization server", custom: "a custom authorization server" }
 
+/** What is told of Cross App Access. */
+const idJags = ({ enterpriseManaged }: Extract<Settings, { readonly mode: "proxy" }>): ReadonlyArray<string> =>
+  enterpriseManaged === false
+    ? []
+    : [enterpriseManaged === "only" ? "tokens for ID-JAGs only: nobody signs in here" : "tokens for ID-JAGs too"]
+
 /** Where a client reads how to sign in. */
 export const metadataOf = ({ settings }: Started): ReadonlyArray<string> => {
   const [resource] = protectedResources(settings)
@@ -39,7 +45,7 @@ export const rowsOf = (started: Started): ReadonlyArray<Row> => {
   const metadata = metadataOf(started)
   const path = new URL(url).pathname
   return [
-    ["mode", modes[mode]],
+    ["mode", modes[mode], ...(settings.mode === "proxy" ? idJags(settings) : [])],
     ["Okta", `${issuer} (${kinds[issuerKind(issuer)]})`],
     ["protected", `${serverUrl === undefined ? url : serverUrl + path}, and everything below it`],
     metadata.length === 0

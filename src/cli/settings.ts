@@ -29,6 +29,10 @@ export const settingFlags = {
   [variables.revokedBefore]: setting(variables.revokedBefore, "Proxy mode: ends whatever was issued before this time"),
   [variables.trustedProxies]: setting(variables.trustedProxies, "Proxy mode: number of reverse proxies in front"),
   SIGNING_KEYS_FILE: setting("SIGNING_KEYS_FILE", "Proxy mode: file with the signing keys, read again on SIGHUP"),
+  [variables.enterpriseManaged]: setting(
+    variables.enterpriseManaged,
+    "Proxy mode: take Okta's word for people from clients (Cross App Access): true, false or only"
+  ),
   SQLITE_FILE: setting(
     "SQLITE_FILE",
     "Proxy mode: file that keeps sign-ins; effect-okta.sqlite by default"

@@ -17,7 +17,8 @@ export const variables = {
   signingKeys: "SIGNING_KEYS",
   encryptionSecret: "ENCRYPTION_SECRET",
   revokedBefore: "REVOKED_BEFORE",
-  trustedProxies: "TRUSTED_PROXIES"
+  trustedProxies: "TRUSTED_PROXIES",
+  enterpriseManaged: "OKTA_ENTERPRISE_MANAGED"
 } as const
 
 const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
@@ -55,6 +56,9 @@ const environment = Config.all({
   signingKeys: secret(variables.signingKeys),
   revokedBefore: text(variables.revokedBefore),
   trustedProxies: wholeNumber(variables.trustedProxies),
+  enterpriseManaged: text(variables.enterpriseManaged).pipe(
+    Config.map((value) => value === "true" || value === "false" ? value === "true" : value)
+  ),
   encryptionSecret: commaList(variables.encryptionSecret).pipe(
     Config.map((values) => values?.map((value) => Redacted.make(value)))
   )

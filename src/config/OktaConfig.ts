@@ -85,6 +85,11 @@ export interface OktaOptions {
   readonly clientMetadataDocuments?: boolean | undefined
   /** Proxy mode: hosts of such documents, `*.example.com` with all below it; by default all that are public. */
   readonly clientMetadataHosts?: string | ReadonlyArray<string> | undefined
+  /**
+   * Proxy mode: give tokens to clients that bring an ID-JAG, Okta's word for a person (Cross App Access), without a page
+   * (false). With `"only"` nobody comes in otherwise: no registration, no sign-in, no refresh.
+   */
+  readonly enterpriseManaged?: boolean | "only" | undefined
   /** Proxy mode: ask a browser only once in 30 days about the same client and redirect URI (false). */
   readonly rememberConsent?: boolean | undefined
   /** Proxy mode: ends whatever was issued before this time, such as `2026-01-31T12:00:00Z`. */
@@ -125,7 +130,7 @@ export interface ClientOptions {
   readonly clientId: string
   /** For people. */
   readonly name?: string | undefined
-  /** Where people may be sent, byte for byte; none for a resource server that only introspects. */
+  /** Where people may be sent, byte for byte; none where no person signs in through it. */
   readonly redirectUris?: ReadonlyArray<string> | undefined
   /** Its secrets of 32 bytes or more, of which each is good; none for a public client, or one with keys. */
   readonly clientSecrets?: ReadonlyArray<Redacted.Redacted<string>> | undefined
@@ -133,6 +138,11 @@ export interface ClientOptions {
   readonly keys?: ReadonlyArray<{ readonly [member: string]: unknown }> | undefined
   /** Whether it is a resource server of ours, which may ask what a token is good for (false; RFC 7662). */
   readonly mayIntrospect?: boolean | undefined
+  /**
+   * The scopes of the tokens that it gets for itself, without any person, by the grant `client_credentials`: a service with
+   * secrets or keys. `[]` for a service without scopes; absent for a client that is none.
+   */
+  readonly serviceScopes?: ReadonlyArray<string> | undefined
 }
 
 const credentials = ["clientId", "clientSecret", "clientKey"] as const
@@ -237,6 +247,17 @@ export const decode = (
   }
   if (mode === "native" && !several || given["passThrough"] === true) {
     missing("audience", "Give the audience of your Okta authorization server, such as api://default")
+  }
+  if (mode === "proxy" && given["passThrough"] === true) {
+    const message =
+      "cannot be had with passThrough, by which only Okta's own tokens are accepted. Remove one or the other."
+    if (given["enterpriseManaged"] === true || given["enterpriseManaged"] === "only") {
+      report("enterpriseManaged", message)
+    }
+    const { clients } = given
+    if (Array.isArray(clients) && clients.some((client) => Predicate.hasProperty(client, "serviceScopes"))) {
+      report("clients", `have serviceScopes. That ${message}`)
+    }
   }
   if (mode === "proxy" && given["passThrough"] === true && isOrgServer(given["issuer"])) {
     report(

@@ -148,6 +148,10 @@ const TokenKind = Schema.Literals(["access-token", "id-token"]).annotate({
   message: "is neither access-token nor id-token. Give one of them."
 })
 
+const EnterpriseManaged = Schema.Literals([false, true, "only"]).annotate({
+  message: "is none of true, false and only. Give one of them."
+})
+
 const ScopeHierarchy = Schema.Record(Scope, Schema.Array(Scope).annotate({ message: "is not a list of scopes." }))
   .annotate({ message: "is no hierarchy. Give the scopes that each implies, such as { admin: [\"files:*\"] }." })
 
@@ -206,14 +210,16 @@ export const ConfiguredClient = Schema.Struct({
   clientId: Named,
   /** For people. */
   name: Schema.optionalKey(Named),
-  /** Where people may be sent, byte for byte; none for a resource server that only introspects. */
+  /** Where people may be sent, byte for byte; none where no person signs in through it. */
   redirectUris: anyOf(Named),
   /** Its secrets, of which each is good; none for a public client, or one with keys. */
   clientSecrets: anyOf(StrongSecret),
   /** Its public JWKs, for `private_key_jwt`. */
   keys: Schema.optionalKey(PublicKeys),
   /** Whether it is a resource server of ours, which may ask what a token is good for (RFC 7662). */
-  mayIntrospect: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
+  mayIntrospect: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
+  /** What it may do for itself, without any person; absent: nothing. */
+  serviceScopes: Schema.optionalKey(Schema.Array(Scope))
 }).annotate({ message: "is not a client. Give clientId, redirectUris, and clientSecrets or keys." })
 
 /** A client that the owner of this server has made known to it. */
@@ -297,6 +303,8 @@ export const Proxy = Schema.Struct({
   clientMetadataDocuments: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(true))),
   /** Hosts from which such documents are fetched; absent: all that are public. */
   clientMetadataHosts: Schema.optionalKey(someOf(HostName)),
+  /** Whether clients may come with Okta's word for a person (Cross App Access), or only so. */
+  enterpriseManaged: EnterpriseManaged.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false as const))),
   /** Whether a browser is asked only once in 30 days about the same client and redirect URI. */
   rememberConsent: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** Whatever was issued before this has ended; in seconds since 1970. */

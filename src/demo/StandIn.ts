@@ -1,5 +1,6 @@
 import { Clock, Effect } from "effect"
 import { ada, bob, type Client, nativeClient, type Person, serviceClient, webClient } from "./StandInDirectory.ts"
+import { exchange } from "./StandInExchange.ts"
 import { type Algorithm, keptKey, KeyRing } from "./StandInKeys.ts"
 import { discoveryDocument, makePaths, oktaError, type Paths, standardScopes } from "./StandInMetadata.ts"
 import { type Answer, makeHandler, type Observe, sendJson } from "./StandInProvider.ts"
@@ -100,6 +101,7 @@ export const make = Effect.fnUntraced(function*(
     accessTokenLifetime,
     refreshGrace: (options.refreshGrace ?? 30) * 1000,
     tokens,
+    exchange: exchange({ issuer, clients, people, keys, memory, now }),
     innerKey: yield* keptKey(memory, "inner", "ES256"),
     memory,
     observe: options.observe,

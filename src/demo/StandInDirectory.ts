@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto"
 
+/** The grant by which tokens are exchanged (RFC 8693 section 2.1). */
+export const tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+
 /** Someone who can sign in. */
 export interface Person {
   /** What the person types, and the `sub` of access tokens. */
@@ -28,6 +31,17 @@ export interface Client {
   readonly postLogoutRedirectUris?: ReadonlyArray<string>
   /** Whether a refresh replaces the refresh token. As in Okta, only `browser` clients rotate by default. */
   readonly refreshTokens?: "persistent" | "rotating"
+  /** The applications that an administrator lets it reach for people who have signed in to it (Cross App Access). */
+  readonly connections?: ReadonlyArray<Connection>
+}
+
+/** An application with an authorization server of its own, which takes Okta's word for people. */
+export interface Connection {
+  /** The issuer of that server. */
+  readonly audience: string
+  /** By which the client is known there. */
+  readonly clientId: string
+  readonly scopes: ReadonlyArray<string>
 }
 
 export const defaultPassword = "correct horse"
@@ -101,7 +115,10 @@ export const registrationOf = (client: Client): Readonly<Record<string, unknown>
       : client.clientSecret !== undefined
       ? "client_secret_basic"
       : "none",
-    grant_types: interactive ? ["authorization_code", "refresh_token"] : ["client_credentials"],
+    grant_types: [
+      ...(interactive ? ["authorization_code", "refresh_token"] : ["client_credentials"]),
+      ...(client.connections === undefined ? [] : [tokenExchange])
+    ],
     response_types: interactive ? ["code"] : [],
     redirect_uris: client.redirectUris ?? [],
     post_logout_redirect_uris: client.postLogoutRedirectUris ?? []

@@ -1,7 +1,16 @@
 import { Effect, Predicate } from "effect"
 import { IncomingMessage, type ServerResponse } from "node:http"
 import { type Context, errors, interactionPolicy, Provider } from "oidc-provider"
-import { type Client, type Person, profileOf, registrationOf, rotates, uidOf } from "./StandInDirectory.ts"
+import {
+  type Client,
+  type Person,
+  profileOf,
+  registrationOf,
+  rotates,
+  tokenExchange,
+  uidOf
+} from "./StandInDirectory.ts"
+import { parameters as exchangeParameters } from "./StandInExchange.ts"
 import type { SigningKey } from "./StandInKeys.ts"
 import { type Endpoint, type Paths, standardScopes } from "./StandInMetadata.ts"
 import { errorPage } from "./StandInPages.ts"
@@ -58,6 +67,8 @@ export interface ProviderSettings {
   /** Milliseconds. */
   readonly refreshGrace: number
   readonly tokens: Tokens
+  /** Exchanges ID tokens for ID-JAGs. */
+  readonly exchange: (ctx: Context) => Promise<void>
   /** Signs the ID tokens that nobody sees. */
   readonly innerKey: SigningKey
   readonly memory: Memory
@@ -177,6 +188,7 @@ const makeProvider = (settings: ProviderSettings): Provider => {
       Session: 7200
     }
   })
+  provider.registerGrantType(tokenExchange, settings.exchange, exchangeParameters)
   provider.on("server_error", (_, error) => process.emitWarning(error))
   return provider
 }
@@ -239,7 +251,7 @@ const addQuirks = (provider: Provider, settings: ProviderSettings): void => {
     const { body, oidc } = ctx
     if (ctx.path !== paths.endpoint("token") || !Predicate.isObject(body) || oidc === undefined) return
     const { access_token: inner, id_token: innerIdToken } = body
-    if (typeof inner !== "string") return
+    if (typeof inner !== "string" || body["issued_token_type"] !== undefined) return
     if (oidc.entities.ClientCredentials !== undefined) {
       const asked = oidc.body?.["scope"] === undefined ? defaultScopes : scopesOf(oidc.body["scope"])
       if (asked.length === 0 || !asked.every((scope) => settings.scopes.includes(scope))) {

@@ -89,6 +89,11 @@ declare module "oidc-provider" {
     constructor(issuer: string, configuration: Readonly<Record<string, unknown>>)
     readonly Grant: new(of: { readonly accountId: string; readonly clientId: string }) => Grant
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>
+    registerGrantType(
+      name: string,
+      handler: (context: Context) => Promise<void>,
+      parameters: ReadonlyArray<string>
+    ): void
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this
     on(event: "server_error", listener: (context: Context, error: Error) => void): this
     interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<Interaction>
@@ -101,6 +106,12 @@ declare module "oidc-provider" {
 
   export namespace errors {
     class InvalidRequest extends Error {
+      constructor(description: string)
+    }
+    class InvalidGrant extends Error {
+      constructor(description: string)
+    }
+    class InvalidTarget extends Error {
       constructor(description: string)
     }
     class InvalidScope extends Error {

@@ -56,7 +56,7 @@ export class SignInRefused extends Schema.TaggedClass<SignInRefused>()("SignInRe
   reason: Schema.String
 }) {}
 
-/** A person whom Okta let in may not use this server: at the sign-in, or at a renewal. */
+/** A person whom Okta let in may not use this server: at the sign-in, at a renewal, or with an ID-JAG. */
 export class AdmissionRefused extends Schema.TaggedClass<AdmissionRefused>()("AdmissionRefused", {
   ...origin,
   ...client,
@@ -69,10 +69,19 @@ export class AdmissionRefused extends Schema.TaggedClass<AdmissionRefused>()("Ad
   reason: Schema.String
 }) {}
 
-/** A client got tokens for its code. */
+/** A client got tokens for its code, or for an ID-JAG. */
 export class TokensIssued extends Schema.TaggedClass<TokensIssued>()("TokensIssued", {
   ...origin,
   ...granted,
+  scopes: Schema.Array(Schema.String),
+  /** What the access token is for. */
+  resource: Schema.String
+}) {}
+
+/** A client got a token for itself, without any person. */
+export class ServiceTokenIssued extends Schema.TaggedClass<ServiceTokenIssued>()("ServiceTokenIssued", {
+  ...origin,
+  ...client,
   scopes: Schema.Array(Schema.String),
   /** What the access token is for. */
   resource: Schema.String
@@ -141,7 +150,7 @@ export class GrantRevoked extends Schema.TaggedClass<GrantRevoked>()("GrantRevok
 /** Something came a second time that is good once, so that somebody else may have it. */
 export class ReplayDetected extends Schema.TaggedClass<ReplayDetected>()("ReplayDetected", {
   ...origin,
-  what: Schema.Literals(["authorization code", "refresh token", "client assertion", "logout token"]),
+  what: Schema.Literals(["authorization code", "refresh token", "client assertion", "logout token", "ID-JAG"]),
   /** Whose it is, where that is known. */
   clientId: Schema.optionalKey(Schema.String),
   grant: Schema.optionalKey(Schema.String)
@@ -192,6 +201,7 @@ export const AuditEvent = Schema.Union([
   SignInRefused,
   AdmissionRefused,
   TokensIssued,
+  ServiceTokenIssued,
   TokensRefreshed,
   GrantRevoked,
   ReplayDetected,

@@ -13,6 +13,8 @@ export const spans = [
   "okta.token",
   "okta.token.redeem",
   "okta.token.refresh",
+  "okta.token.id_jag",
+  "okta.token.service",
   "okta.revoke",
   "okta.introspect",
   "okta.logout",

@@ -6,9 +6,10 @@ import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
 import { metadataCors } from "../resource/Cors.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
+import { offered } from "./grant/GrantTypes.ts"
 import * as Introspection from "./grant/Introspection.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
-import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
+import { isInteractive, type ProxySettings, proxySettings } from "./ProxySettings.ts"
 
 /**
  * What clients are told of this authorization server: what it does, and nothing else.
@@ -18,23 +19,28 @@ import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
  * @see https://datatracker.ietf.org/doc/draft-parecki-oauth-global-token-revocation/
  */
 export const document = (settings: ProxySettings) => {
-  const { requiredScopes, scopesSupported, serverUrl } = settings
-  const scopes = [...new Set([...requiredScopes, ...scopesSupported, "offline_access"])]
-  const authenticationMethods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+  const { enterpriseManaged, requiredScopes, scopesSupported, serverUrl } = settings
+  const interactive = isInteractive(settings)
+  const scopes = [...new Set([...requiredScopes, ...scopesSupported, ...(interactive ? ["offline_access"] : [])])]
+  const confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+  const authenticationMethods = interactive ? ["none", ...confidential] : confidential
   return {
     issuer: serverUrl,
+    // The clients of the MCP SDK read no metadata without it. Where nobody signs in, a page there says so.
     authorization_endpoint: `${serverUrl}/oauth/authorize`,
     token_endpoint: `${serverUrl}/oauth/token`,
-    registration_endpoint: `${serverUrl}/oauth/register`,
+    ...(interactive ? { registration_endpoint: `${serverUrl}/oauth/register` } : undefined),
     revocation_endpoint: `${serverUrl}/oauth/revoke`,
     end_session_endpoint: `${serverUrl}/oauth/logout`,
     global_token_revocation_endpoint: `${serverUrl}/oauth/global-token-revocation`,
     jwks_uri: `${serverUrl}/.well-known/jwks.json`,
     scopes_supported: scopes,
-    response_types_supported: ["code"],
-    response_modes_supported: ["query"],
-    grant_types_supported: ["authorization_code", "refresh_token"],
-    code_challenge_methods_supported: ["S256"],
+    response_types_supported: interactive ? ["code"] : [],
+    ...(interactive
+      ? { response_modes_supported: ["query"], code_challenge_methods_supported: ["S256"] }
+      : undefined),
+    grant_types_supported: offered(settings),
+    ...(enterpriseManaged === false ? undefined : { authorization_grant_profiles_supported: [idJagProfile] }),
     token_endpoint_auth_methods_supported: authenticationMethods,
     token_endpoint_auth_signing_alg_values_supported: algorithms,
     revocation_endpoint_auth_methods_supported: authenticationMethods,
@@ -42,14 +48,17 @@ export const document = (settings: ProxySettings) => {
     ...(Introspection.isOffered(settings)
       ? {
         introspection_endpoint: `${serverUrl}/oauth/introspect`,
-        introspection_endpoint_auth_methods_supported: authenticationMethods.filter((method) => method !== "none"),
+        introspection_endpoint_auth_methods_supported: confidential,
         introspection_endpoint_auth_signing_alg_values_supported: algorithms
       }
       : undefined),
     ...(settings.clientMetadataDocuments ? { client_id_metadata_document_supported: true } : undefined),
-    authorization_response_iss_parameter_supported: true
+    ...(interactive ? { authorization_response_iss_parameter_supported: true } : undefined)
   }
 }
+
+/** By which clients know that they may come with an ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant section 7.2). */
+const idJagProfile = "urn:ietf:params:oauth:grant-profile:id-jag"
 
 const wellKnown = ["oauth-authorization-server", "openid-configuration"]
 

@@ -12,7 +12,7 @@ import { proxySettings } from "./ProxySettings.ts"
 
 /** Okta's ID token does not prove who signed in, or its access token is not for this server. */
 export class OktaTokenRefused extends Schema.TaggedError<OktaTokenRefused>()("OktaTokenRefused", {
-  token: Schema.Literals(["ID token", "access token"]),
+  token: Schema.Literals(["ID token", "access token", "ID-JAG"]),
   reason: Schema.String
 }) {
   override get message() {
@@ -102,7 +102,7 @@ const accessTokenHash = (idToken: string, accessToken: string): string | undefin
 }
 
 /** The person; client and scopes are those of our own tokens, not Okta's. The session is Okta's. */
-const personOf = ({ claims: { sub }, principal }: VerifiedToken): User => {
+export const personOf = ({ claims: { sub }, principal }: VerifiedToken): User => {
   const { clientId: _, ...person } = principal._tag === "User"
     ? principal
     : { _tag: "User" as const, clientId: undefined, username: sub, groups: [], amr: [] }

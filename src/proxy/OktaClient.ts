@@ -11,6 +11,8 @@ import { type OktaRefused, type OktaUnavailable, refusal, unavailable } from "..
 import type { OktaHttp } from "../provider/OktaHttp.ts"
 import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
+import type { VerificationUnavailable } from "../token/TokenError.ts"
+import * as IdJag from "./IdJag.ts"
 import * as IdToken from "./IdToken.ts"
 import * as OktaAudience from "./OktaAudience.ts"
 import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
@@ -103,6 +105,10 @@ export class OktaClient extends Context.Service<OktaClient, {
   readonly refresh: (
     refreshToken: Redacted.Redacted<string>
   ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused>
+  /** What Okta says about a person in an ID-JAG, which a client brought. Okta is asked for nothing but its keys. */
+  readonly idJag: (
+    assertion: Redacted.Redacted<string>
+  ) => Effect.Effect<IdJag.IdJag, OktaUnavailable | IdToken.OktaTokenRefused>
   /** Ends a token at Okta (RFC 7009), and with a refresh token all that came of it. */
   readonly revoke: (token: Redacted.Redacted<string>) => Effect.Effect<void, OktaUnavailable>
   /** Where the person signs out, if Okta has such a place. */
@@ -119,6 +125,7 @@ export class OktaClient extends Context.Service<OktaClient, {
       const { clientId } = settings
       const { endpoint, metadata, post } = yield* OktaForms.make(yield* ClientCredentials.make(settings))
       const verify = yield* IdToken.verifier
+      const verifyIdJag = yield* IdJag.verifier
       const checkAudience = yield* OktaAudience.make
       const redirectUri = redirectUriOf(settings)
       const scope = scopesOf(settings).join(" ")
@@ -133,9 +140,7 @@ export class OktaClient extends Context.Service<OktaClient, {
       const prove = (tokens: typeof TokenAnswer.Type, nonce: string | undefined) =>
         verify(tokens.id_token, { accessToken: tokens.access_token, nonce }).pipe(
           Effect.tap(() => checkAudience(Redacted.make(tokens.access_token))),
-          Effect.mapError((error) =>
-            error._tag === "OktaTokenRefused" ? error : unavailable(error.message, error.retryAfter)
-          )
+          Effect.mapError(asOutage)
         )
 
       /** Tokens for a grant. Those of a new one, of which nobody else knows, are ended when nothing comes of them. */
@@ -192,6 +197,7 @@ export class OktaClient extends Context.Service<OktaClient, {
           ),
         refresh: (refreshToken) =>
           observed("refresh", session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) })),
+        idJag: (assertion) => Effect.mapError(verifyIdJag(assertion), asOutage),
         revoke,
         endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>
           Effect.map(
@@ -213,6 +219,11 @@ export class OktaClient extends Context.Service<OktaClient, {
 /** Measures what Okta is asked, and gives it a span. */
 const observed = <A, E>(operation: "exchange" | "refresh" | "revoke", effect: Effect.Effect<A, E>) =>
   traced(timed(effect, callOf(operation)), `okta.upstream.${operation}`)
+
+const asOutage = (
+  error: IdToken.OktaTokenRefused | VerificationUnavailable
+): OktaUnavailable | IdToken.OktaTokenRefused =>
+  error._tag === "OktaTokenRefused" ? error : unavailable(error.message, error.retryAfter)
 
 const withQuery = (url: string, parameters: { readonly [name: string]: string | undefined }): string => {
   const made = new URL(url)

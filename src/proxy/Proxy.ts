@@ -15,6 +15,7 @@ import { TokenVerifier, type VerifiedToken, type VerifierOptions } from "../toke
 import * as AuthorizationServerMetadata from "./AuthorizationServerMetadata.ts"
 import * as Authorize from "./authorize/Authorize.ts"
 import * as Callback from "./authorize/Callback.ts"
+import * as Closed from "./authorize/Closed.ts"
 import * as Consent from "./authorize/Consent.ts"
 import * as Logout from "./authorize/Logout.ts"
 import { ClientAuthentication } from "./client/ClientAuthentication.ts"
@@ -25,13 +26,14 @@ import { Grants } from "./grant/Grant.ts"
 import * as Introspection from "./grant/Introspection.ts"
 import { longestLifetime, TokenIssuer } from "./grant/IssuedToken.ts"
 import * as Revocation from "./grant/Revocation.ts"
+import * as ServiceToken from "./grant/ServiceToken.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import * as TokenEndpoint from "./grant/TokenEndpoint.ts"
 import * as BackchannelLogout from "./leaving/BackchannelLogout.ts"
 import { OktaStatements } from "./leaving/OktaStatements.ts"
 import * as UniversalLogout from "./leaving/UniversalLogout.ts"
 import { OktaClient } from "./OktaClient.ts"
-import { type ProxySettings, proxySettings } from "./ProxySettings.ts"
+import { isInteractive, type ProxySettings, proxySettings } from "./ProxySettings.ts"
 import { RateLimits } from "./RateLimits.ts"
 import { Sealed } from "./Sealed.ts"
 
@@ -59,6 +61,15 @@ export const services: Layer.Layer<
   Layer.provideMerge(Layer.mergeAll(Sealed.layer, SigningKeys.layer))
 )
 
+/** Where people sign in, or are told that nobody does. */
+const signIn = Layer.unwrap(
+  Effect.map(
+    proxySettings,
+    (settings) =>
+      isInteractive(settings) ? Layer.mergeAll(Authorize.routes, Consent.routes, Callback.routes) : Closed.routes
+  )
+)
+
 /** The endpoints of the authorization server: metadata and keys, registration, sign-in, tokens, revocation. */
 export const routes: Layer.Layer<
   never,
@@ -67,9 +78,7 @@ export const routes: Layer.Layer<
 > = Layer.mergeAll(
   AuthorizationServerMetadata.routes,
   RegistrationEndpoint.routes,
-  Authorize.routes,
-  Consent.routes,
-  Callback.routes,
+  signIn,
   Logout.routes,
   TokenEndpoint.routes,
   Revocation.routes,
@@ -143,8 +152,11 @@ const ownTokens = (
       )
 
       const whileGranted = (verified: VerifiedToken) => {
-        const { iat, sid } = verified.claims
+        const { claims: { iat, sid }, principal } = verified
         if (iat < revokedBefore) return Effect.fail(revoked)
+        if (principal._tag === "Service") {
+          return ServiceToken.isStillListed(settings, principal) ? Effect.succeed(verified) : Effect.fail(unlisted)
+        }
         return typeof sid !== "string" ? Effect.succeed(verified) : grants.get(sid).pipe(
           Effect.catchTag("StoreUnavailable", () => Effect.succeed(Option.some(undefined))),
           Effect.flatMap((grant) =>
@@ -169,6 +181,13 @@ const ownTokens = (
       })
     })
   )
+
+/** What is wrong with the token of a service that the owner of this server does not list any more. */
+const unlisted = new InvalidClaim({
+  ownToken: true,
+  claim: "client_id",
+  problem: "names a service that is not among the option clients, or no longer with all of these scopes"
+})
 
 /** What is wrong with a token of this server's that was issued before `revokedBefore`. */
 export const revoked = new InvalidClaim({

@@ -22,6 +22,10 @@ export const proxySettings: Effect.Effect<ProxySettings, InvalidConfiguration, O
       )
 )
 
+/** Whether people sign in here, and not at their clients alone. */
+export const isInteractive = ({ enterpriseManaged }: Pick<ProxySettings, "enterpriseManaged">): boolean =>
+  enterpriseManaged !== "only"
+
 /** A secret that was not given. */
 export interface MissingSecret {
   readonly field: "encryptionSecret" | "signingKeys"

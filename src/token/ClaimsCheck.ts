@@ -2,7 +2,7 @@ import { Duration, Result, Schema, SchemaIssue } from "effect"
 import type { Settings } from "../config/OktaConfig.ts"
 import { type AccessTokenClaims, clientOf, isAccessTokenClaims, RequiredClaims } from "./AccessTokenClaims.ts"
 import { isJsonObject } from "./CompactJws.ts"
-import { expected, shown } from "./HeaderPolicy.ts"
+import { expected, shown, type TokenKind } from "./HeaderPolicy.ts"
 import {
   ClientNotAllowed,
   InvalidAudience,
@@ -22,7 +22,7 @@ export interface ClaimRules {
   readonly clockTolerance: number
   readonly maxTokenLifetime: number
   readonly allowedClients: ReadonlyArray<string> | undefined
-  readonly kind: "access-token" | "id-token"
+  readonly kind: TokenKind
 }
 
 /** What the settings say about claims. */

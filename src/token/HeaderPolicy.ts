@@ -12,8 +12,12 @@ export interface SignatureHeader {
 /** Members by which a token would bring its own key or its own rules (RFC 8725 section 3.10, RFC 7515 section 4.1.11). */
 const refusedMembers = ["crit", "b64", "jwk", "jku", "x5u", "x5c"]
 
-/** A kind of token: an access token (RFC 9068), an ID token (OpenID Connect Core), or one by which people are signed out. */
-export type TokenKind = "access-token" | "id-token" | LogoutKind
+/**
+ * A kind of token: an access token (RFC 9068), an ID token (OpenID Connect Core), the word of an identity provider for a person,
+ * by which a client gets an access token elsewhere (draft-ietf-oauth-identity-assertion-authz-grant), or one by which people are
+ * signed out.
+ */
+export type TokenKind = "access-token" | "id-token" | "id-jag" | LogoutKind
 
 /**
  * A kind of token by which an identity provider has people signed out: global token revocation
@@ -21,10 +25,11 @@ export type TokenKind = "access-token" | "id-token" | LogoutKind
  */
 export type LogoutKind = "global-token-revocation" | "logout-token"
 
-/** What `typ` must be, where it is there at all; for global token revocation it has to be. */
+/** What `typ` must be, where it is there at all; some kinds have to say what they are. */
 const types: { readonly [kind in TokenKind]: RegExp } = {
   "access-token": /^(?:jwt|(?:application\/)?at\+jwt)$/i,
   "id-token": /^jwt$/i,
+  "id-jag": /^oauth-id-jag\+jwt$/,
   "global-token-revocation": /^(?:application\/)?global-token-revocation\+jwt$/i,
   "logout-token": /^(?:application\/)?logout\+jwt$/i
 }
@@ -45,7 +50,11 @@ export const check = (
   for (const member in header) {
     if (member.startsWith("x5t")) return new MalformedToken({ reason: "its header has a member x5t" })
   }
-  if (!(typ === undefined ? kind !== "global-token-revocation" : typeof typ === "string" && types[kind].test(typ))) {
+  if (
+    !(typ === undefined
+      ? kind !== "global-token-revocation" && kind !== "id-jag"
+      : typeof typ === "string" && types[kind].test(typ))
+  ) {
     return new WrongTokenType({ expected: expected(kind), actual: `of the type ${shown(typ)}` })
   }
   if (typeof kid !== "string" || kid === "") return new MalformedToken({ reason: "its header names no key (kid)" })
@@ -58,6 +67,7 @@ export const expected = (kind: TokenKind): string => names[kind]
 const names: { readonly [kind in TokenKind]: string } = {
   "access-token": "an access token",
   "id-token": "an ID token",
+  "id-jag": "an ID-JAG",
   "global-token-revocation": "a token for global token revocation",
   "logout-token": "a logout token"
 }

@@ -35,6 +35,12 @@ export interface VerifierOptions {
   readonly cacheSize?: number | undefined
 }
 
+/** The same for any kind of token, one that no guard accepts included. */
+export interface AnyVerifierOptions extends Pick<VerifierOptions, "cacheSize"> {
+  /** Which kind of token is accepted (`access-token`). */
+  readonly accept?: HeaderPolicy.TokenKind | undefined
+}
+
 /** How many verified tokens are remembered, unless options say. */
 export const defaultCacheSize = 10_000
 
@@ -93,7 +99,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
 }>()("effect-okta/token/TokenVerifier") {
   /** Verifies the tokens of the configured issuer, as the options say. */
   static readonly layerWith = (
-    options: VerifierOptions = {}
+    options: AnyVerifierOptions = {}
   ): Layer.Layer<TokenVerifier, never, OktaConfig | Jwks | Signature> =>
     Layer.effect(
       TokenVerifier,

@@ -66,6 +66,23 @@ describe("the settings from the environment", () => {
       assert.notInclude(JSON.stringify(settings), "canary")
     }))
 
+  it.effect("Cross App Access: true, false or only", () =>
+    Effect.gen(function*() {
+      const environment = {
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_SECRET: "canary-secret",
+        SERVER_URL: "http://127.0.0.1:8080"
+      }
+      for (const [value, expected] of [["true", true], ["false", false], ["only", "only"], ["", false]] as const) {
+        const settings = yield* settingsOf({ ...environment, OKTA_ENTERPRISE_MANAGED: value })
+        assert.strictEqual(settings.mode === "proxy" ? settings.enterpriseManaged : undefined, expected)
+      }
+      assert.deepStrictEqual(yield* mistakesIn({ ...environment, OKTA_ENTERPRISE_MANAGED: "yes" }), [
+        ["OKTA_ENTERPRISE_MANAGED", "yes", "is none of true, false and only. Give one of them."]
+      ])
+    }))
+
   it.effect("proxy mode with a private key", () =>
     Effect.gen(function*() {
       const settings = yield* settingsOf({

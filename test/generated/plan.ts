@@ -26,6 +26,8 @@ export const plan = {
   "metadata of a lying Okta": 3_000,
   "key sets of a lying Okta": 2_000,
   "token answers of a lying Okta": 1_000,
+  "ID-JAGs of edited members": 4_000,
+  "good ID-JAGs, changed": 6_000,
   "records in the store": 4_000
 } as const
 

@@ -1,7 +1,7 @@
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import * as StandIn from "../../src/demo/StandIn.ts"
-import type { Client, Person } from "../../src/demo/StandInDirectory.ts"
+import { type Client, type Person, tokenExchange } from "../../src/demo/StandInDirectory.ts"
 import { sign } from "../../src/demo/StandInKeys.ts"
 import type { Endpoint } from "../../src/demo/StandInMetadata.ts"
 import type { Memory } from "../../src/demo/StandInStorage.ts"
@@ -91,6 +91,14 @@ export class OktaStandIn extends Context.Service<OktaStandIn, {
     refreshToken: string,
     options?: { readonly clientId?: string; readonly scopes?: ReadonlyArray<string> }
   ) => Effect.Effect<TokenResponse, OktaRefused>
+  /** Exchanges a person's ID token for an ID-JAG. */
+  readonly idJag: (options: {
+    readonly clientId: string
+    readonly idToken: string
+    readonly audience: string
+    readonly resource: string
+    readonly scope?: string | undefined
+  }) => Effect.Effect<string, OktaRefused>
   /** Default: the first service client, and all scopes an administrator added. */
   readonly clientCredentials: (
     options?: { readonly clientId?: string; readonly scopes?: ReadonlyArray<string> }
@@ -229,6 +237,19 @@ const make = Effect.fnUntraced(
           refresh_token: refreshToken,
           ...options.scopes && { scope: options.scopes.join(" ") }
         }),
+      idJag: ({ audience, clientId, idToken, resource, scope = "" }) =>
+        Effect.map(
+          exchange(clientOf(clientId, () => true), {
+            grant_type: tokenExchange,
+            requested_token_type: "urn:ietf:params:oauth:token-type:id-jag",
+            subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
+            subject_token: idToken,
+            audience,
+            resource,
+            scope
+          }),
+          ({ accessToken }) => accessToken
+        ),
       clientCredentials: (options = {}) =>
         exchange(clientOf(options.clientId, ({ type }) => type === "service"), {
           grant_type: "client_credentials",

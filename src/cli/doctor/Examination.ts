@@ -110,6 +110,7 @@ export const examine = Effect.fnUntraced(function*(
     checks: [
       SettingsChecks.noMistakes(settings),
       SettingsChecks.issuer(settings),
+      ...SettingsChecks.crossAppAccess(settings),
       ...checks,
       ...SettingsChecks.audience(settings),
       ...rest.flat()

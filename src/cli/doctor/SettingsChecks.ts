@@ -56,6 +56,27 @@ export const issuer = ({ issuer, mode }: Pick<Settings, "issuer"> & { readonly m
   })
 }
 
+/** Whether ID-JAGs can come, where they are to be taken. */
+export const crossAppAccess = (settings: Settings): ReadonlyArray<Check> => {
+  if (settings.mode === "native" || settings.enterpriseManaged === false) return []
+  const check = { check: "cross-app-access", tried: `OKTA_ENTERPRISE_MANAGED ${settings.enterpriseManaged}` }
+  return [
+    issuerKind(settings.issuer) === "org"
+      ? ok({
+        ...check,
+        found: "the issuer is an org server, which issues ID-JAGs",
+        meaning:
+          `In Okta the application of this server needs ${settings.serverUrl} as Issuer URL and as Audience, byte for byte.`
+      })
+      : failed({
+        ...check,
+        found: "the issuer is a custom server, which issues no ID-JAGs",
+        meaning: "ID-JAGs come from Okta's org server, and those would be refused as of another issuer.",
+        mend: `Set OKTA_ISSUER to ${new URL(settings.issuer).origin}: proxy mode signs people in there as well.`
+      })
+  ]
+}
+
 /** The id of an app integration, as Okta makes them. */
 const looksLikeClientId = (text: string): boolean => /^0oa[0-9A-Za-z]{8,}$/.test(text)
 

@@ -1,11 +1,10 @@
 import { Effect, Option, Result, Schema } from "effect"
 import { Scope } from "../../config/OktaConfig.ts"
-import { protectedResources } from "../../resource/ResourceMetadata.ts"
 import { type Client, hasRedirectUri } from "../client/Client.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import { type AuthorizationErrorCode, AuthorizationRefused } from "../OAuthError.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
-import { isNamed } from "../ResourceIndicator.ts"
+import { resourceNamed } from "../ResourceIndicator.ts"
 import type { Parameters } from "./Parameters.ts"
 
 /** What a client asks for, with everything in order, and what the person is asked to approve. */
@@ -167,22 +166,21 @@ export const read = (
 
 /** The resource that is asked for; without one it is this server as a whole. */
 const resourceOf = (asked: ReadonlyArray<string>, settings: ProxySettings): string | undefined => {
-  if (asked.length > 1) return undefined
-  const [resource = settings.serverUrl] = asked
-  return protectedResources(settings).find((known) => isNamed(known.resource, resource))?.resource
+  return asked.length > 1 ? undefined : resourceNamed(settings, asked[0])
 }
 
 /** Scopes that clients ask for as a matter of course; what they are for at Okta, this server asks for itself. */
 const customary = ["openid", "profile", "email", "offline_access"]
 
+/** The scopes that mean something to this server. */
+export const knownScopes = ({ requiredScopes, scopesSupported }: ProxySettings): ReadonlySet<string> =>
+  new Set([...scopesSupported, ...requiredScopes, ...customary])
+
 /** The scopes that are asked for, each once; without any they are the required ones. */
-const scopesOf = (
-  asked: string | undefined,
-  { requiredScopes, scopesSupported }: ProxySettings
-): ReadonlyArray<string> | undefined => {
-  const known = new Set([...scopesSupported, ...requiredScopes, ...customary])
+const scopesOf = (asked: string | undefined, settings: ProxySettings): ReadonlyArray<string> | undefined => {
+  const known = knownScopes(settings)
   const scopes = [...new Set((asked ?? "").split(" ").filter((scope) => scope !== ""))]
-  if (scopes.length === 0) return requiredScopes
+  if (scopes.length === 0) return settings.requiredScopes
   return scopes.every((scope) => isScope(scope) && known.has(scope)) ? scopes : undefined
 }
 

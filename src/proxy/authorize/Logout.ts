@@ -169,7 +169,8 @@ export const routes: Layer.Layer<
     /** Okta's ID token of a grant, by which Okta knows who is to be signed out. */
     const idTokenOf = Effect.fnUntraced(function*(grantId: string) {
       const grant = yield* grants.get(grantId)
-      return Option.isNone(grant) ? Option.none() : yield* OktaTokens.openToken(sealed, grant.value.okta.idToken)
+      const okta = Option.getOrUndefined(grant)?.okta
+      return okta === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, okta.idToken)
     })
 
     const onward = (back: typeof Return.Type | undefined) =>

@@ -12,6 +12,8 @@ export interface Client {
   readonly issuedAt?: number
   /** Whether it is a resource server of ours, which may ask what a token is good for. */
   readonly mayIntrospect?: boolean
+  /** What it may do for itself, without any person; absent: nothing. */
+  readonly serviceScopes?: ReadonlyArray<string>
 }
 
 /** Whether a client may have people sent to this URI. */

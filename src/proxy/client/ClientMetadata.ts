@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { jwtBearer } from "../grant/GrantTypes.ts"
 
 /** How a client proves at the token endpoint who it is (RFC 7591 section 2). */
 export const AuthenticationMethod = Schema.Literals([
@@ -11,8 +12,8 @@ export const AuthenticationMethod = Schema.Literals([
 /** How a client proves at the token endpoint who it is. */
 export type AuthenticationMethod = typeof AuthenticationMethod.Type
 
-/** The grants that a client may use at the token endpoint. */
-export const GrantType = Schema.Literals(["authorization_code", "refresh_token"])
+/** The grants that a client uses at the token endpoint; the last is for clients with documents, which bring ID-JAGs. */
+export const GrantType = Schema.Literals(["authorization_code", "refresh_token", jwtBearer])
 
 /** Where a client runs: on a web server, or on the person's own machine (OpenID Connect Registration section 2). */
 export const ApplicationType = Schema.Literals(["web", "native"])

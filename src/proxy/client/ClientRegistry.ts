@@ -29,7 +29,7 @@ export class ClientRegistry extends Context.Service<ClientRegistry, {
     Effect.gen(function*() {
       const settings = yield* proxySettings
       const { clientMetadataDocuments, clientMetadataHosts, clients, redirectUris } = settings
-      const wrong = ConfiguredClients.problems(clients)
+      const wrong = ConfiguredClients.problems(settings)
       if (wrong !== undefined) return yield* wrong
       const configured = ConfiguredClients.make(clients)
       const registration = yield* Registration

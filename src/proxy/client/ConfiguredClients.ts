@@ -4,6 +4,7 @@ import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { ConfiguredClient } from "../../config/Settings.ts"
 import { admit } from "../../provider/JsonWebKey.ts"
 import { problem } from "../authorize/RedirectUri.ts"
+import type { ProxySettings } from "../ProxySettings.ts"
 import type { Client } from "./Client.ts"
 import type { AuthenticationMethod } from "./ClientMetadata.ts"
 
@@ -19,11 +20,12 @@ const methodOf = ({ clientSecrets, keys }: ConfiguredClient): AuthenticationMeth
   keys !== undefined ? "private_key_jwt" : clientSecrets.length > 0 ? "client_secret_basic" : "none"
 
 const clientOf = (configured: ConfiguredClient): Client => {
-  const { clientId, keys, mayIntrospect, name, redirectUris } = configured
+  const { clientId, keys, mayIntrospect, name, redirectUris, serviceScopes } = configured
   return {
     clientId,
     origin: "configured",
     mayIntrospect,
+    ...(serviceScopes === undefined ? undefined : { serviceScopes: [...new Set(serviceScopes)] }),
     metadata: {
       redirect_uris: redirectUris,
       token_endpoint_auth_method: methodOf(configured),
@@ -36,14 +38,20 @@ const clientOf = (configured: ConfiguredClient): Client => {
 }
 
 /** What is wrong with a client, in words that follow its name. */
-const mistakes = ({ clientSecrets, keys, mayIntrospect, redirectUris }: ConfiguredClient): ReadonlyArray<string> => [
+const mistakes = (
+  { clientSecrets, keys, mayIntrospect, redirectUris, serviceScopes }: ConfiguredClient,
+  { enterpriseManaged }: Pick<ProxySettings, "enterpriseManaged">
+): ReadonlyArray<string> => [
   ...(keys !== undefined && clientSecrets.length > 0
     ? ["has clientSecrets and keys. Give one of them, or none for a public client."]
     : []),
   ...(mayIntrospect && keys === undefined && clientSecrets.length === 0
     ? ["may introspect without clientSecrets or keys, so that anybody could. Give one of them."]
     : []),
-  ...(redirectUris.length === 0 && !mayIntrospect
+  ...(serviceScopes !== undefined && keys === undefined && clientSecrets.length === 0
+    ? ["has serviceScopes without clientSecrets or keys, so that anybody could have them. Give one of them."]
+    : []),
+  ...(redirectUris.length === 0 && !mayIntrospect && serviceScopes === undefined && enterpriseManaged === false
     ? ["has no redirectUris, so that it can do nothing. Give at least one."]
     : []),
   ...(keys ?? []).flatMap((key, index) => {
@@ -58,12 +66,15 @@ const mistakes = ({ clientSecrets, keys, mayIntrospect, redirectUris }: Configur
 ]
 
 /** What is wrong with the configured clients, each by its id. */
-export const problems = (clients: ReadonlyArray<ConfiguredClient>): InvalidConfiguration | undefined => {
+export const problems = (
+  settings: Pick<ProxySettings, "clients" | "enterpriseManaged">
+): InvalidConfiguration | undefined => {
+  const { clients } = settings
   const ids = clients.map(({ clientId }) => clientId)
   const found = clients.flatMap((client, index) =>
     [
       ...(ids.indexOf(client.clientId) === index ? [] : ["is there more than once."]),
-      ...mistakes(client)
+      ...mistakes(client, settings)
     ].map((message) => ({ field: "clients", value: client.clientId, message }))
   )
   return found.length === 0 ? undefined : new InvalidConfiguration({ problems: found })

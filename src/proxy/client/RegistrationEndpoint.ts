@@ -11,7 +11,7 @@ import { Store } from "../../store/Store.ts"
 import * as StrictJson from "../../token/StrictJson.ts"
 import * as Audit from "../Audit.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
-import { proxySettings } from "../ProxySettings.ts"
+import { isInteractive, proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { Registration } from "./Registration.ts"
 
@@ -29,8 +29,10 @@ const away = (status: number, retryAfter: number) =>
 /** The largest metadata that is read. */
 const largest = ByteSize.kibibytes(64)
 
+const closed = refused(403, "access_denied", "Clients are made known by whoever runs this server, and do not register.")
+
 /**
- * Registers clients at `/oauth/register`.
+ * Registers clients at `/oauth/register`, unless nobody signs in here.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7591.html#section-3
  */
@@ -48,7 +50,7 @@ export const routes: Layer.Layer<
     for (const path of pathsOf(settings, "/oauth/register")) {
       yield* answering(router, path, {
         POST: (request) =>
-          limits.request("register", request).pipe(
+          !isInteractive(settings) ? Effect.succeed(closed) : limits.request("register", request).pipe(
             // Whoever registers comes back at once to sign in, which needs the store.
             Effect.andThen(store.get("ready:?")),
             Effect.andThen(Effect.provideService(request.arrayBuffer, HttpIncomingMessage.MaxBodySize, largest)),

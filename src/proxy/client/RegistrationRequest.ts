@@ -1,6 +1,7 @@
-import { Array, Predicate, Result, Schema, SchemaIssue } from "effect"
+import { Array, Effect, Predicate, Result, Schema, SchemaIssue } from "effect"
 import { readKeySet } from "../../provider/JsonWebKey.ts"
 import { isWeb, longest, problem } from "../authorize/RedirectUri.ts"
+import { jwtBearer } from "../grant/GrantTypes.ts"
 import { ApplicationType, AuthenticationMethod, type ClientMetadata, GrantType } from "./ClientMetadata.ts"
 
 /** The metadata that a client wants to register cannot be accepted (RFC 7591 section 3.2.2). */
@@ -67,23 +68,36 @@ const keyProblem = (jwks: unknown): string | undefined => {
     : "holds a key that is no strong asymmetric signing key with a kid of its own"
 }
 
+/** By which way metadata comes, and whether of a client that only brings ID-JAGs, so that nobody is sent to it. */
+type Kind = "registration" | "document" | "without people"
+
+const grantTypes: { readonly [kind in Kind]: ReadonlyArray<typeof GrantType.Type> } = {
+  registration: ["authorization_code", "refresh_token"],
+  document: GrantType.literals,
+  "without people": GrantType.literals
+}
+
+const hasNoPeople = ({ grant_types: types }: { readonly grant_types?: unknown }): boolean =>
+  globalThis.Array.isArray(types) && types.includes(jwtBearer) && !types.includes("authorization_code")
+
 /** What a client sends: the fields that are understood here. */
-const sent = (listed: ReadonlyArray<string>) => {
-  const redirectUris = listOf(
-    Schema.String.annotate({ message: "is not text" }).check(
-      Schema.makeFilter((uri: string) => problem(uri, { listed }))
-    )
+const sent = (listed: ReadonlyArray<string>, kind: Kind) => {
+  const redirectUri = Schema.String.annotate({ message: "is not text" }).check(
+    Schema.makeFilter((uri: string) => problem(uri, { listed }))
   )
+  const redirectUris = listOf(redirectUri)
   return Schema.Struct({
-    redirect_uris: redirectUris.pipe(Schema.annotateKey({ messageMissingKey: "is missing" })),
+    redirect_uris: kind === "without people"
+      ? Schema.Array(redirectUri).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
+      : redirectUris.pipe(Schema.annotateKey({ messageMissingKey: "is missing" })),
     post_logout_redirect_uris: Schema.optionalKey(redirectUris),
     token_endpoint_auth_method: Schema.optionalKey(
       AuthenticationMethod.annotate(supported(AuthenticationMethod.literals))
     ),
     grant_types: Schema.optionalKey(
-      listOf(GrantType.annotate(supported(GrantType.literals))).check(
+      listOf(Schema.Literals(grantTypes[kind]).annotate(supported(grantTypes[kind]))).check(
         Schema.makeFilter((types: ReadonlyArray<string>) =>
-          types.includes("authorization_code") || "does not hold authorization_code"
+          kind === "without people" || types.includes("authorization_code") || "does not hold authorization_code"
         )
       )
     ),
@@ -181,13 +195,15 @@ export interface ReadingOptions {
  * A `software_statement` is ignored, as is every field that is not understood here (RFC 7591 section 2 and 3.1.1). Nothing
  * that a field points to is fetched. A client that does not name its grants is given both, since this server has no other use
  * for it than to call for longer than an hour. A client that does not say where it runs is taken for a native application when one
- * of its redirect URIs is one.
+ * of its redirect URIs is one. A client with a document that only brings ID-JAGs needs no redirect URIs.
  */
 export const reader = (
   listed: ReadonlyArray<string>,
   options: ReadingOptions = { defaultMethod: "client_secret_basic", fetchesKeys: false }
 ): (input: unknown) => Result.Result<ClientMetadata, RegistrationError> => {
-  const decode = Schema.decodeUnknownResult(sent(listed), { errors: "all" })
+  const decoder = (kind: Kind) => Schema.decodeUnknownResult(sent(listed, kind), { errors: "all" })
+  const decode = decoder(options.fetchesKeys ? "document" : "registration")
+  const decodeWithoutPeople = decoder("without people")
   return (input) => {
     if (!Predicate.isObject(input)) {
       return Result.fail(refusal([{ field: "The client metadata", problem: "is not a JSON object" }]))
@@ -198,14 +214,12 @@ export const reader = (
     if (long.length > 0) {
       return Result.fail(refusal(long.map((field) => ({ field, problem: "has more than 10 entries" }))))
     }
-    const decoded = decode(input)
+    const decoded = (options.fetchesKeys && hasNoPeople(input) ? decodeWithoutPeople : decode)(input)
     if (Result.isFailure(decoded)) return Result.fail(refusal(problemsOf(decoded.failure)))
     const request = decoded.success
     const { client_name, client_uri, jwks, post_logout_redirect_uris, redirect_uris } = request
     const wrong = contradiction(request, redirect_uris, options)
-    if (wrong !== undefined || !Array.isReadonlyArrayNonEmpty(redirect_uris)) {
-      return Result.fail(refusal(wrong === undefined ? [] : [wrong]))
-    }
+    if (wrong !== undefined) return Result.fail(refusal([wrong]))
     const method = request.token_endpoint_auth_method ?? options.defaultMethod
     return Result.succeed({
       redirect_uris,

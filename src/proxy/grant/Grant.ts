@@ -15,6 +15,7 @@ import * as AuthorizationCode from "./AuthorizationCode.ts"
 import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
 import { isNamed, type Name } from "./GrantIndex.ts"
 import { type Grant, isRenewable, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
+import * as IdJagGrant from "./IdJagGrant.ts"
 import { TokenIssuer } from "./IssuedToken.ts"
 import * as OktaCheck from "./OktaCheck.ts"
 import * as OktaTokens from "./OktaTokens.ts"
@@ -50,6 +51,11 @@ export class Grants extends Context.Service<Grants, {
     client: Client,
     redemption: AuthorizationCode.Redemption
   ) => Effect.Effect<Tokens, InvalidGrant | InvalidTarget | StoreUnavailable>
+  /** An access token for Okta's word about a person, once (RFC 7523 section 2.1). */
+  readonly redeemIdJag: (
+    client: Client,
+    assertion: IdJagGrant.Assertion
+  ) => Effect.Effect<Tokens, IdJagGrant.Refusal | StoreUnavailable | OktaUnavailable>
   /** New tokens for a refresh token (RFC 6749 section 6). */
   readonly refresh: (
     client: Client,
@@ -88,8 +94,10 @@ export class Grants extends Context.Service<Grants, {
       const audit = yield* Audit.make
       const records = grantRecords({ sealed, store }, settings)
       const codes = AuthorizationCode.make({ sealed, store })
-      const check = yield* OktaCheck.make({ admit: yield* Admission, audit, records, sealed, okta, store })
+      const parts = { admit: yield* Admission, audit, records, sealed, okta, store }
+      const check = yield* OktaCheck.make(parts)
       const { end, renew } = check
+      const grantFor = IdJagGrant.make(settings, parts)
       const rotate = RefreshToken.rotation({ records, sealed }, check)
       const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
@@ -106,12 +114,12 @@ export class Grants extends Context.Service<Grants, {
 
       /** Okta's own token, which Okta issued for this server's audience. */
       const handOn = Effect.fnUntraced(function*({ okta }: Grant) {
-        const expiresIn = Math.floor(okta.expiresAt - (yield* nowInSeconds))
-        const token = yield* OktaTokens.openToken(sealed, okta.accessToken)
+        const expiresIn = Math.floor((okta?.expiresAt ?? 0) - (yield* nowInSeconds))
+        const token = okta === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, okta.accessToken)
         if (Option.isNone(token) || expiresIn <= 0) {
           return yield* new InvalidGrant({ reason: "Okta's access token has ended, and cannot be renewed" })
         }
-        return { token: token.value, expiresIn, scopes: okta.scopes }
+        return { token: token.value, expiresIn, scopes: okta?.scopes }
       })
 
       const issue = Effect.fnUntraced(function*(
@@ -175,6 +183,13 @@ export class Grants extends Context.Service<Grants, {
         return ids.length === 0 && before === -Infinity ? undefined : ended.filter(Boolean).length
       })
 
+      const redeemIdJag = Effect.fnUntraced(function*(client: Client, assertion: IdJagGrant.Assertion) {
+        const { grant, grantId } = yield* grantFor(client, assertion)
+        const tokens = yield* issue(client, grantId, grant, grant.scopes)
+        yield* audit((origin) => new TokensIssued({ ...origin, ...told(grantId, grant, tokens) }))
+        return tokens
+      })
+
       return Grants.of({
         create: Effect.fnUntraced(function*(session, request) {
           const { clientId, clientName, codeChallenge, redirectUri, resource, scopes } = request
@@ -200,6 +215,7 @@ export class Grants extends Context.Service<Grants, {
         }),
         // What has begun to change the store is done to its end, though the client may have gone away.
         redeem: (client, redemption) => Effect.uninterruptible(redeem(client, redemption)),
+        redeemIdJag: (client, assertion) => Effect.uninterruptible(redeemIdJag(client, assertion)),
         refresh: Effect.fnUntraced(function*(client, refreshment) {
           const { grant, grantId } = yield* rotate(client.clientId, refreshment)
           const scopes = refreshment.scopes === undefined || refreshment.scopes.length === 0
@@ -212,7 +228,7 @@ export class Grants extends Context.Service<Grants, {
         get: (id) => Effect.map(records.find(id), Option.map(({ value }) => value)),
         oktaTokens: Effect.fnUntraced(function*(id) {
           const found = yield* renew(id)
-          return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value.okta)
+          return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value)
         }),
         end,
         list,

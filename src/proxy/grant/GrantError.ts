@@ -3,13 +3,13 @@ import { Schema } from "effect"
 /** What was sent, short and without anything that would command a terminal. */
 const shown = (text: string): string => JSON.stringify(text.slice(0, 200)).replace(/[^\x20-\x7E]/g, "?")
 
-/** The code or refresh token is not good, or not good for this client (RFC 6749 section 5.2). */
+/** The code, refresh token or ID-JAG is not good, or not good for this client (RFC 6749 section 5.2). */
 export class InvalidGrant extends Schema.TaggedError<InvalidGrant>()("InvalidGrant", {
   /** What is wrong with it; never the code or token itself. */
   reason: Schema.String
 }) {
   override get message() {
-    return `The code or refresh token was refused: ${this.reason}.`
+    return `What the client wants tokens for was refused: ${this.reason.replace(/\.$/, "")}.`
   }
 }
 
@@ -34,12 +34,20 @@ export class ScopesNotGranted extends Schema.TaggedError<ScopesNotGranted>()("Sc
   }
 }
 
-/** A grant that is not given here: neither a code nor a refresh token (RFC 6749 section 5.2). */
+/** A grant that is not given here (RFC 6749 section 5.2). */
 export class UnsupportedGrantType
   extends Schema.TaggedError<UnsupportedGrantType>()("UnsupportedGrantType", { grantType: Schema.String })
 {
   override get message() {
     return `The client asked for the grant ${shown(this.grantType)}, which is not given here.`
+  }
+}
+
+/** A service's token, which is known nowhere and ends by itself (RFC 7009 section 2.2.1). */
+export class TokenNotRevocable extends Schema.TaggedError<TokenNotRevocable>()("TokenNotRevocable", {}) {
+  override get message() {
+    return "A service wants its access token revoked, which ends by itself within an hour. To end it at once, take the client " +
+      "out of the option clients, or set revokedBefore."
   }
 }
 

@@ -40,7 +40,8 @@ export const Grant = Schema.Struct({
   redirectHost: Schema.optionalKey(Schema.String),
   /** The session at Okta (`sid`), where its ID token names one. */
   oktaSession: Schema.optionalKey(Schema.String),
-  okta: OktaTokens
+  /** None where Okta's word came by the client, which has no more of it than an hour. */
+  okta: Schema.optionalKey(OktaTokens)
 })
 
 /** What a person has granted to a client. */
@@ -93,7 +94,7 @@ const idle = Duration.days(30)
 
 /** How long an access token issued on Okta's last word may last, in seconds: never past what Okta granted itself. */
 const lifetime = ({ checkedAt, okta }: Grant): number =>
-  Math.max(0, Math.min(longestLifetime, okta.expiresAt - checkedAt))
+  okta === undefined ? longestLifetime : Math.max(0, Math.min(longestLifetime, okta.expiresAt - checkedAt))
 
 /** When the access tokens end that are issued on Okta's last word. */
 export const validUntil = (grant: Grant): number => grant.checkedAt + lifetime(grant)
@@ -102,10 +103,11 @@ export const validUntil = (grant: Grant): number => grant.checkedAt + lifetime(g
  * Whether Okta is to be asked again before a token is issued: once the last word's time is up, or so nearly that a token
  * would last less than a tenth of it.
  */
-export const isDue = (grant: Grant, now: number): boolean => now >= grant.checkedAt + lifetime(grant) * 0.9
+export const isDue = (grant: Grant, now: number): boolean =>
+  grant.okta !== undefined && now >= grant.checkedAt + lifetime(grant) * 0.9
 
 /** Whether Okta can be asked again at all. If not, the grant ends with its first access token. */
-export const isRenewable = ({ okta }: Grant): boolean => okta.refreshToken !== undefined
+export const isRenewable = ({ okta }: Grant): boolean => okta?.refreshToken !== undefined
 
 /** How long a grant is kept from now on, unless it is used. */
 export const timeToLive = (grant: Grant, now: number): Duration.Duration =>

@@ -13,6 +13,7 @@ import { IntrospectionNotAllowed } from "./GrantError.ts"
 import type { Grant } from "./GrantRecord.ts"
 import * as OwnToken from "./OwnToken.ts"
 import * as RefreshToken from "./RefreshToken.ts"
+import * as ServiceToken from "./ServiceToken.ts"
 import { SigningKeys } from "./SigningKeys.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
 
@@ -20,11 +21,19 @@ import * as TokenAnswer from "./TokenAnswer.ts"
 export const isOffered = ({ clients }: ProxySettings): boolean => clients.some(({ mayIntrospect }) => mayIntrospect)
 
 /** What is told of a token that is good for something (RFC 7662 section 2.2). */
-const active = (token: OwnToken.OwnToken, { clientId, generation, resource, scopes, user }: Grant, issuer: string) => {
-  if (token._tag === "AccessToken") {
-    const { preferred_username: username, ...claims } = token.claims
-    return { active: true, token_type: "Bearer", username, ...claims }
-  }
+const ofAccessToken = ({ preferred_username: username, ...claims }: OwnToken.AccessToken) => ({
+  active: true,
+  token_type: "Bearer",
+  username,
+  ...claims
+})
+
+/** A token that ends with its grant. */
+type OfGrant = Exclude<OwnToken.OwnToken, { readonly _tag: "ServiceToken" }>
+
+/** The same of a token that belongs to a grant. */
+const active = (token: OfGrant, { clientId, generation, resource, scopes, user }: Grant, issuer: string) => {
+  if (token._tag === "AccessToken") return ofAccessToken(token.claims)
   const standing = RefreshToken.standing(token.generation, generation)
   return standing === "current" || standing === "predecessor"
     ? {
@@ -48,6 +57,14 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
   const limits = yield* RateLimits
   const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
 
+  const tell = Effect.fnUntraced(function*(token: OwnToken.OwnToken) {
+    if (token._tag === "ServiceToken") {
+      return ServiceToken.isStillListed(settings, token) ? ofAccessToken(token.claims) : inactive
+    }
+    const grant = yield* grants.get(token.grantId)
+    return Option.isNone(grant) ? inactive : active(token, grant.value, settings.serverUrl)
+  })
+
   return Effect.fnUntraced(
     function*(request: HttpServerRequest.HttpServerRequest) {
       yield* limits.request("token", request)
@@ -56,10 +73,7 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
       const client = yield* clients.authenticate(request, form)
       if (client.mayIntrospect !== true) return yield* new IntrospectionNotAllowed({})
       const token = yield* read(text)
-      const grant = Option.isNone(token) ? Option.none() : yield* grants.get(token.value.grantId)
-      const answer = Option.isSome(token) && Option.isSome(grant)
-        ? active(token.value, grant.value, settings.serverUrl)
-        : inactive
+      const answer = Option.isNone(token) ? inactive : yield* tell(token.value)
       return HttpServerResponse.jsonUnsafe(answer, { headers: TokenAnswer.headers })
     },
     Effect.catch(TokenAnswer.refuse)

@@ -105,8 +105,9 @@ export const make = Effect.fnUntraced(function*(
       const grant = yield* records.take(id)
       if (Option.isNone(grant)) return false
       yield* audit((origin) => new GrantRevoked({ ...origin, ...named(id, grant.value), why }))
-      const { accessToken, refreshToken } = grant.value.okta
-      const token = yield* OktaTokens.openToken(sealed, refreshToken ?? accessToken)
+      const { okta } = grant.value
+      if (okta === undefined) return true
+      const token = yield* OktaTokens.openToken(sealed, okta.refreshToken ?? okta.accessToken)
       if (Option.isSome(token)) yield* revokeAtOkta(token.value)
       return true
     }))
@@ -128,7 +129,7 @@ export const make = Effect.fnUntraced(function*(
     let current = Option.some(before)
     while (Option.isSome(current)) {
       const found = current.value
-      const { refreshToken: kept, scopes } = found.value.okta
+      const { refreshToken: kept, scopes } = found.value.okta ?? {}
       const next: Grant = {
         ...found.value,
         user: session.user,
@@ -178,7 +179,7 @@ export const make = Effect.fnUntraced(function*(
   const ask = Effect.fnUntraced(function*(id: string) {
     const { current, due: found, now } = yield* findDue(id)
     if (found === undefined) return current
-    const { okta: { refreshToken }, user } = found.value
+    const { okta: { refreshToken } = {}, user } = found.value
     const token = refreshToken === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, refreshToken)
     if (Option.isNone(token)) {
       yield* end(id, "not-renewable")

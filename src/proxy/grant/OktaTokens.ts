@@ -10,7 +10,7 @@ export type OktaTokens = OktaSession["tokens"]
 export const seal = (
   sealed: Sealed["Service"],
   { accessToken, expiresAt, idToken, refreshToken, scopes }: OktaTokens
-): Effect.Effect<Grant["okta"]> => {
+): Effect.Effect<NonNullable<Grant["okta"]>> => {
   const one = (token: Redacted.Redacted<string>) => sealed.seal("upstream", Redacted.value(token))
   return Effect.map(
     Effect.all([one(accessToken), one(idToken), refreshToken === undefined ? Effect.undefined : one(refreshToken)]),
@@ -34,8 +34,10 @@ export const openToken = Effect.fnUntraced(function*(sealed: Sealed["Service"], 
 /** Okta's tokens as Okta gave them; none when one cannot be opened. */
 export const open = Effect.fnUntraced(function*(
   sealed: Sealed["Service"],
-  { accessToken, expiresAt, idToken, refreshToken }: Grant["okta"]
+  { okta }: Pick<Grant, "okta">
 ) {
+  if (okta === undefined) return Option.none()
+  const { accessToken, expiresAt, idToken, refreshToken } = okta
   const opened = Option.all([yield* openToken(sealed, accessToken), yield* openToken(sealed, idToken)])
   const refresh = refreshToken === undefined ? Option.none() : yield* openToken(sealed, refreshToken)
   return Option.map(opened, ([accessToken, idToken]): OktaTokens => ({

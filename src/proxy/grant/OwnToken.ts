@@ -7,7 +7,13 @@ import type { SigningKeys } from "./SigningKeys.ts"
 
 /** What an access token of this server says. Times are in seconds since 1970. */
 const AccessToken = Schema.StructWithRest(
-  Schema.Struct({ sid: Schema.String, iat: Schema.Number, exp: Schema.Number }),
+  Schema.Struct({
+    sid: Schema.optionalKey(Schema.String),
+    client_id: Schema.optionalKey(Schema.String),
+    scope: Schema.optionalKey(Schema.String),
+    iat: Schema.Number,
+    exp: Schema.Number
+  }),
   [Schema.Record(Schema.String, Schema.Unknown)]
 )
 
@@ -17,6 +23,12 @@ export type AccessToken = typeof AccessToken.Type
 /** A token that this server has issued. */
 export type OwnToken =
   | { readonly _tag: "AccessToken"; readonly grantId: string; readonly claims: AccessToken }
+  | {
+    readonly _tag: "ServiceToken"
+    readonly clientId: string
+    readonly scopes: ReadonlyArray<string>
+    readonly claims: AccessToken
+  }
   | { readonly _tag: "RefreshToken"; readonly grantId: string; readonly generation: number }
 
 const decode = Schema.decodeUnknownOption(AccessToken)
@@ -39,7 +51,16 @@ export const reader = (
     return verified.pipe(
       Option.flatMap(({ payload }) => decode(payload)),
       Option.filter(({ iat }) => iat >= revokedBefore),
-      Option.map((claims): OwnToken => ({ _tag: "AccessToken", grantId: claims.sid, claims }))
+      Option.map((claims): OwnToken =>
+        claims.sid === undefined
+          ? {
+            _tag: "ServiceToken",
+            clientId: claims.client_id ?? "",
+            scopes: claims.scope?.split(" ") ?? [],
+            claims
+          }
+          : { _tag: "AccessToken", grantId: claims.sid, claims }
+      )
     )
   })
 

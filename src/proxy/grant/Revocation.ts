@@ -2,6 +2,7 @@ import { Effect, type Layer, Option } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import type { Client } from "../client/Client.ts"
 import { ClientAuthentication } from "../client/ClientAuthentication.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import * as FormRequest from "../FormRequest.ts"
@@ -9,6 +10,7 @@ import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
 import { Grants } from "./Grant.ts"
+import { TokenNotRevocable } from "./GrantError.ts"
 import * as OwnToken from "./OwnToken.ts"
 import { SigningKeys } from "./SigningKeys.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
@@ -19,6 +21,14 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
   const limits = yield* RateLimits
   const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
 
+  const end = Effect.fnUntraced(function*({ clientId }: Client, token: OwnToken.OwnToken) {
+    if (token._tag === "ServiceToken") {
+      return token.clientId === clientId ? yield* new TokenNotRevocable({}) : undefined
+    }
+    const grant = yield* grants.get(token.grantId)
+    if (Option.isSome(grant) && grant.value.clientId === clientId) yield* grants.end(token.grantId, "revoked")
+  })
+
   return Effect.fnUntraced(
     function*(request: HttpServerRequest.HttpServerRequest) {
       yield* limits.request("token", request)
@@ -26,11 +36,7 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
       const token = yield* form.require("token")
       const client = yield* clients.authenticate(request, form)
       const own = yield* read(token)
-      if (Option.isSome(own)) {
-        const { grantId } = own.value
-        const grant = yield* grants.get(grantId)
-        if (Option.isSome(grant) && grant.value.clientId === client.clientId) yield* grants.end(grantId, "revoked")
-      }
+      if (Option.isSome(own)) yield* end(client, own.value)
       return HttpServerResponse.empty({ status: 200, headers: TokenAnswer.headers })
     },
     Effect.catch(TokenAnswer.refuse)
@@ -42,7 +48,8 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
  *
  * **Details**
  *
- * A token that is not known, or that was issued to another client, is answered in the same way, and nothing happens.
+ * A token that is not known, or that was issued to another client, is answered in the same way, and nothing happens. That of
+ * a service belongs to no grant and cannot be ended by itself.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7009.html#section-2
  */

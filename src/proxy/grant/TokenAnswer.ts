@@ -14,6 +14,7 @@ import type {
   InvalidGrant,
   InvalidTarget,
   ScopesNotGranted,
+  TokenNotRevocable,
   UnsupportedGrantType
 } from "./GrantError.ts"
 
@@ -29,6 +30,7 @@ export type TokenRefusal =
   | InvalidGrant
   | InvalidTarget
   | ScopesNotGranted
+  | TokenNotRevocable
   | TooManyRequests
   | StoreUnavailable
   | OktaUnavailable
@@ -69,17 +71,19 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
         error.basic ? { "www-authenticate": "Basic realm=\"oauth\", charset=\"UTF-8\"" } : {}
       )
     case "UnsupportedGrantType":
-      return refused(400, "unsupported_grant_type", "Use authorization_code or refresh_token.")
+      return refused(400, "unsupported_grant_type", "Use one of the grant types in this server's metadata.")
     case "GrantTypeNotAllowed":
-      return refused(400, "unauthorized_client", "The client is not registered for this grant type.")
+      return refused(400, "unauthorized_client", "This grant type is not for this client.")
     case "IntrospectionNotAllowed":
       return refused(403, "unauthorized_client", "The client may not ask what tokens are good for.")
     case "InvalidGrant":
-      return refused(400, "invalid_grant", "The code or refresh token is not good, or no longer.")
+      return refused(400, "invalid_grant", "What was sent to get tokens for is not good, or no longer.")
     case "InvalidTarget":
       return refused(400, "invalid_target", "The resource is not the one that was granted.")
     case "ScopesNotGranted":
       return refused(400, "invalid_scope", "The scope is more than was granted.")
+    case "TokenNotRevocable":
+      return refused(400, "unsupported_token_type", "A service's access token ends by itself, within an hour.")
     case "DocumentUnavailable":
     case "StoreUnavailable":
       return unavailable(undefined)

@@ -4,14 +4,18 @@ import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { traced } from "../../observe/Span.ts"
 import { count, outcomeOf, tokenRequests } from "../../observe/Telemetry.ts"
+import * as Audit from "../Audit.ts"
 import { type Client, mayRefresh } from "../client/Client.ts"
 import { ClientAuthentication } from "../client/ClientAuthentication.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import * as FormRequest from "../FormRequest.ts"
-import { proxySettings } from "../ProxySettings.ts"
+import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { Grants, type Tokens } from "./Grant.ts"
 import { GrantTypeNotAllowed, UnsupportedGrantType } from "./GrantError.ts"
+import { jwtBearer, offered, type OfferedGrant } from "./GrantTypes.ts"
+import { TokenIssuer } from "./IssuedToken.ts"
+import * as ServiceToken from "./ServiceToken.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
 
 /** The answer to a client that gets tokens (RFC 6749 section 5.1): ours, never Okta's. */
@@ -24,10 +28,20 @@ const granted = ({ accessToken, expiresIn, refreshToken, scopes }: Tokens) =>
     scope: scopes.join(" ")
   }, { headers: TokenAnswer.headers })
 
-const make = Effect.gen(function*() {
+const scopesIn = (form: FormRequest.Form) => form.get("scope")?.split(" ").filter((scope) => scope !== "")
+
+/** Gives a client what it asks for by one grant. */
+type Give = (client: Client, form: FormRequest.Form) => Effect.Effect<Tokens, TokenAnswer.TokenRefusal>
+
+/** A grant as metrics name it. */
+const labelOf = (grantType: OfferedGrant): string => grantType === jwtBearer ? "jwt_bearer" : grantType
+
+const make = Effect.fnUntraced(function*(settings: ProxySettings) {
   const clients = yield* ClientAuthentication
   const grants = yield* Grants
   const limits = yield* RateLimits
+
+  const serve = ServiceToken.issuance(settings, { audit: yield* Audit.make, issuer: yield* TokenIssuer })
 
   const redeem = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
     return yield* grants.redeem(client, {
@@ -42,13 +56,30 @@ const make = Effect.gen(function*() {
     if (!mayRefresh(client)) return yield* new GrantTypeNotAllowed({ grantType: "refresh_token" })
     return yield* grants.refresh(client, {
       refreshToken: Redacted.make(yield* form.require("refresh_token")),
-      scopes: form.get("scope")?.split(" ").filter((scope) => scope !== ""),
+      scopes: scopesIn(form),
       resource: form.get("resource")
     })
   }, (self) => traced(self, "okta.token.refresh"))
 
+  const assert = Effect.fnUntraced(function*(client: Client, form: FormRequest.Form) {
+    return yield* grants.redeemIdJag(client, {
+      assertion: Redacted.make(yield* form.require("assertion")),
+      scopes: scopesIn(form),
+      resource: form.get("resource")
+    })
+  }, (self) => traced(self, "okta.token.id_jag"))
+
+  const gives: { readonly [grant in OfferedGrant]: Give } = {
+    authorization_code: redeem,
+    refresh_token: refresh,
+    client_credentials: (client, form) =>
+      traced(serve(client, { scopes: scopesIn(form), resource: form.get("resource") }), "okta.token.service"),
+    [jwtBearer]: assert
+  }
+  const offers = offered(settings)
+
   const give = Effect.fnUntraced(function*(
-    grant: typeof redeem | typeof refresh,
+    grant: Give,
     request: HttpServerRequest.HttpServerRequest,
     form: FormRequest.Form
   ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, TokenAnswer.TokenRefusal> {
@@ -62,14 +93,16 @@ const make = Effect.gen(function*() {
       yield* limits.request("token", request)
       const form = yield* FormRequest.read(request)
       const grantType = yield* form.require("grant_type")
-      const grant = grantType === "authorization_code" ? redeem : grantType === "refresh_token" ? refresh : undefined
+      const grant = offers.find((offer) => offer === grantType)
       const given: ReturnType<typeof give> = grant === undefined
         ? Effect.fail(new UnsupportedGrantType({ grantType }))
-        : give(grant, request, form)
+        : give(gives[grant], request, form)
       return yield* Effect.onExit(
         given,
         (exit) =>
-          count(tokenRequests.of({ grant_type: grant === undefined ? "other" : grantType, outcome: outcomeOf(exit) }))
+          count(
+            tokenRequests.of({ grant_type: grant === undefined ? "other" : labelOf(grant), outcome: outcomeOf(exit) })
+          )
       )
     },
     Effect.catch(TokenAnswer.refuse)
@@ -77,18 +110,18 @@ const make = Effect.gen(function*() {
 })
 
 /**
- * Gives tokens for codes and for refresh tokens at `/oauth/token`.
+ * Gives tokens at `/oauth/token`: for codes and refresh tokens, for ID-JAGs, and to services.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2
  */
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits
+  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits | TokenIssuer
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
-    const answer = yield* make
+    const answer = yield* make(settings)
     for (const path of pathsOf(settings, "/oauth/token")) yield* answering(router, path, { POST: answer })
   })
 )

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Redacted, Result } from "effect"
+import * as SettingsChecks from "../../../src/cli/doctor/SettingsChecks.ts"
+import { decode, type OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { make } from "../../support/FaultyOkta.ts"
 import { assertFine, assertSays, doctor, type Environment } from "./Patient.ts"
 
@@ -116,6 +118,33 @@ describe("effect-okta doctor, of issuer and audience", () => {
       assertSays(checks, "issuer", "ok", "a custom authorization server", "Native and proxy mode both work with it.")
       assertSays(checks, "audience", "ok", "api://default: can match", "Only a token shows whether it does match")
     }))
+
+  it("Cross App Access needs the org server", () => {
+    const settings = {
+      issuer: custom,
+      serverUrl: "https://mcp.example.com",
+      clientId: "0oa1",
+      clientSecret: Redacted.make("a secret"),
+      encryptionSecret: Redacted.make("e".repeat(32)),
+      signingKeys: Redacted.make("{\"keys\":[{}]}")
+    }
+    const look = (more: Partial<OktaOptions>) =>
+      SettingsChecks.crossAppAccess(Result.getOrThrow(decode({ ...settings, ...more })))
+    assert.deepStrictEqual(look({}), [])
+    assertSays(
+      look({ enterpriseManaged: "only" }),
+      "cross-app-access",
+      "failed",
+      "those would be refused as of another issuer",
+      "Set OKTA_ISSUER to https://acme.okta.com"
+    )
+    assertSays(
+      look({ enterpriseManaged: true, issuer: "https://acme.okta.com" }),
+      "cross-app-access",
+      "ok",
+      "needs https://mcp.example.com as Issuer URL and as Audience"
+    )
+  })
 
   it.effect("an org server in native mode can never work", () =>
     Effect.gen(function*() {

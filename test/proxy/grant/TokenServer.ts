@@ -124,6 +124,7 @@ export const fakeOkta = () => {
     authorizationUrl: () => away,
     endSessionUrl: () => away,
     exchange: () => away,
+    idJag: () => away,
     refresh: (token) =>
       Effect.andThen(
         Deferred.succeed(asked, undefined),
