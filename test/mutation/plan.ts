@@ -15,7 +15,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/VerdictCache.ts": ["token/verdict-cache"],
   "token/TokenVerifier.ts": ["token/verifier", "token/verdict-cache", "token/verifier-refusals"],
   "token/Signature.ts": ["token/signature", "token/verifier-algorithms"],
-  "resource/Challenge.ts": ["resource/answers"],
+  "resource/Challenge.ts": ["resource/challenge"],
   "proxy/authorize/RedirectUri.ts": ["proxy/authorize/redirect-uri"],
   "proxy/authorize/Parameters.ts": ["proxy/authorize/authorize", "threats/authorize"],
   "proxy/authorize/AuthorizationRequest.ts": ["proxy/authorize/authorize", "threats/authorize"],

@@ -31,25 +31,37 @@ const ada = {
   amr: []
 }
 
+const { clientId: _, ...adaByNoClient } = ada
+
 describe("a principal", () => {
+  it("tells its issuer where it is asked to", () => {
+    const claims = claimsOf({})
+    assert.deepStrictEqual<object>(principalOf(claims, true), { ...ada, issuer: claims.iss })
+  })
+
   const cases: ReadonlyArray<readonly [what: string, claims: object, expected: object]> = [
     ["a person, as in Okta's plain access token", {}, ada],
     ["a person with everything that can be configured", {
       preferred_username: "ada",
       email: "ada@lovelace.example",
+      email_verified: false,
       groups: ["Everyone", "Admins"],
       acr: "urn:okta:loa:2fa:any",
       amr: ["pwd", "mfa"],
-      auth_time: now - 60
+      auth_time: now - 60,
+      sid: "s1"
     }, {
       ...ada,
       username: "ada",
       email: "ada@lovelace.example",
+      emailVerified: false,
       groups: ["Everyone", "Admins"],
       acr: "urn:okta:loa:2fa:any",
       amr: ["pwd", "mfa"],
-      authTime: now - 60
+      authTime: now - 60,
+      sessionId: "s1"
     }],
+    ["a person without a client", { cid: undefined }, adaByNoClient],
     ["a person without Okta's uid, in an RFC 9068 token", { uid: undefined, cid: undefined, client_id: "app" }, {
       _tag: "User",
       subject: "ada@example.com",
