@@ -18,6 +18,7 @@ export const spans = [
   "okta.revoke",
   "okta.introspect",
   "okta.logout",
+  "okta.connections",
   "okta.universalLogout",
   "okta.backchannelLogout",
   "okta.upstream.exchange",

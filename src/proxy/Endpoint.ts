@@ -22,6 +22,7 @@ const names = {
   revoke: "revoke",
   introspect: "introspect",
   logout: "logout",
+  connections: "connections",
   "global-token-revocation": "universalLogout",
   "backchannel-logout": "backchannelLogout"
 } as const

@@ -88,6 +88,12 @@ export const summaryOf = (id: string, grant: Grant): GrantSummary => {
   }
 }
 
+/** In the order in which people look for them. */
+export const latestFirst = (
+  grants: ReadonlyArray<readonly [id: string, summary: GrantSummary]>
+): ReadonlyArray<readonly [id: string, summary: GrantSummary]> =>
+  grants.toSorted(([, one], [, other]) => other.createdAt.epochMilliseconds - one.createdAt.epochMilliseconds)
+
 const nameOf = (of: GrantsOf): GrantIndex.Name =>
   "person" in of ? GrantIndex.person(of.person) : GrantIndex.client(of.client)
 
@@ -129,10 +135,9 @@ export class Grants extends Context.Service<Grants, {
       Grants.of({
         list: (of) =>
           Effect.map(grants.list(nameOf(of)), (found) =>
-            Array.from(found, ([id, grant]) =>
-              summaryOf(id, grant)).sort((one, other) =>
-                other.createdAt.epochMilliseconds - one.createdAt.epochMilliseconds
-              )),
+            latestFirst(
+              Array.from(found, ([id, grant]): readonly [string, GrantSummary] => [id, summaryOf(id, grant)])
+            ).map(([, summary]) => summary)),
         end: Effect.fnUntraced(function*(handle, of) {
           for (const id of (yield* grants.list(nameOf(of))).keys()) {
             if (grantHandle(id) === handle) {
@@ -141,8 +146,7 @@ export class Grants extends Context.Service<Grants, {
           }
           return false
         }),
-        endAll: (of) =>
-          Effect.map(grants.endAll(nameOf(of), "by-operator"), (ended = 0) => ended)
+        endAll: (of) => Effect.map(grants.endAll(nameOf(of), "by-operator"), (ended = 0) => ended)
       }))
   )
 

@@ -49,6 +49,8 @@ export interface SignIn {
   readonly acrValues?: string | undefined
   /** In seconds. */
   readonly maxAge?: number | undefined
+  /** What is asked for; by default what the settings say. */
+  readonly scopes?: ReadonlyArray<string> | undefined
 }
 
 /** What belongs to the code that Okta sent back. */
@@ -170,13 +172,13 @@ export class OktaClient extends Context.Service<OktaClient, {
       })
 
       return OktaClient.of({
-        authorizationUrl: ({ acrValues, codeChallenge, maxAge, nonce, prompt, state }) =>
+        authorizationUrl: ({ acrValues, codeChallenge, maxAge, nonce, prompt, scopes, state }) =>
           Effect.map(endpoint("authorization_endpoint"), (url) =>
             withQuery(url, {
               response_type: "code",
               client_id: clientId,
               redirect_uri: redirectUri,
-              scope,
+              scope: scopes?.join(" ") ?? scope,
               state,
               nonce,
               code_challenge: codeChallenge,

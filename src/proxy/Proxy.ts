@@ -16,6 +16,7 @@ import * as AuthorizationServerMetadata from "./AuthorizationServerMetadata.ts"
 import * as Authorize from "./authorize/Authorize.ts"
 import * as Callback from "./authorize/Callback.ts"
 import * as Closed from "./authorize/Closed.ts"
+import * as Connections from "./authorize/Connections.ts"
 import * as Consent from "./authorize/Consent.ts"
 import * as Logout from "./authorize/Logout.ts"
 import { ClientAuthentication } from "./client/ClientAuthentication.ts"
@@ -66,7 +67,9 @@ const signIn = Layer.unwrap(
   Effect.map(
     proxySettings,
     (settings) =>
-      isInteractive(settings) ? Layer.mergeAll(Authorize.routes, Consent.routes, Callback.routes) : Closed.routes
+      isInteractive(settings)
+        ? Layer.mergeAll(Authorize.routes, Consent.routes, Callback.routes, Connections.routes)
+        : Closed.routes
   )
 )
 

@@ -29,6 +29,10 @@ export const purposes = [
   "logout",
   /** What goes to Okta and comes back as `state`. */
   "flow",
+  /** The same, of a person who comes to a page of this server itself. */
+  "visit",
+  /** The cookie that says who has signed in for such a page, and its forms. */
+  "visit-cookie",
   /** The cookie that ties a flow to a browser. */
   "binding",
   /** An authorization code. */

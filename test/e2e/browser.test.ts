@@ -330,6 +330,66 @@ describe.skipIf(!Browser.isThere)("in a real browser", () => {
   )
 
   it.live(
+    "a person sees what is connected and disconnects it without a mouse; the pages are for everybody",
+    () =>
+      Effect.gen(function*() {
+        const { redirectUrl } = yield* listen
+        const { browser, serverUrl } = yield* arrange({ scopesSupported: ["mcp:read", "files:write"] })
+        const connections = `${serverUrl}/oauth/connections`
+        for (const colorScheme of ["light", "dark"] as const) {
+          for (const [size, width] of [["wide", 1280], ["narrow", 320]] as const) {
+            const page = yield* Browser.open(browser, { colorScheme, viewport: { width, height: 800 } })
+            const shown = Effect.fnUntraced(function*(name: string) {
+              yield* Browser.assertAccessible(page)
+              const overflow = yield* step(() =>
+                page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+              )
+              assert.strictEqual(overflow, 0, `${name} ${size}`)
+              yield* Browser.picture(page, `${name}-${colorScheme}-${size}`)
+            })
+            for (const name of ["Example Assistant", "A second one with a long name, so that it does not fit"]) {
+              const clientId = yield* register(serverUrl, redirectUrl, name)
+              yield* step(() => page.goto(authorizeUrl(serverUrl, clientId, redirectUrl)))
+              yield* step(() => page.getByRole("button", { name: "Allow" }).click())
+              if (yield* step(() => page.getByLabel("Username").isVisible())) yield* signInAtOkta(page)
+              yield* step(() => page.waitForURL(/\/callback\?/))
+            }
+            // Who is signed in at Okta need not sign in again.
+            yield* step(() => page.goto(connections))
+            assert.strictEqual(page.url(), connections)
+            assert.include(yield* step(() => page.getByRole("main").innerText()), bob.login)
+            yield* shown("connections")
+
+            yield* step(() => page.keyboard.press("Tab"))
+            const focused = page.locator(":focus")
+            assert.match(String(yield* step(() => focused.getAttribute("aria-label"))), /^Disconnect A second one/)
+            assert.notStrictEqual(
+              yield* step(() => focused.evaluate("element => getComputedStyle(element).outlineStyle")),
+              "none"
+            )
+            yield* step(() => page.keyboard.press("Enter"))
+            yield* step(() => page.getByRole("heading", { name: /^Disconnect A second one.*\?$/ }).waitFor())
+            yield* shown("disconnect")
+            yield* step(() => page.keyboard.press("Tab"))
+            yield* step(() => page.keyboard.press("Tab"))
+            assert.strictEqual(yield* step(() => page.locator(":focus").innerText()), "Keep")
+            yield* step(() => page.keyboard.press("Shift+Tab"))
+            yield* step(() => page.keyboard.press("Enter"))
+            yield* step(() => page.getByRole("heading", { name: "Disconnected" }).waitFor())
+            yield* shown("disconnected")
+            yield* step(() => page.getByRole("link", { name: "Connected applications" }).click())
+            yield* step(() => page.getByRole("button", { name: /^Disconnect Example Assistant/ }).click())
+            yield* step(() => page.getByRole("button", { name: "Disconnect" }).click())
+            yield* step(() => page.getByRole("link", { name: "Connected applications" }).click())
+            yield* step(() => page.getByText("No application can act for you").waitFor())
+            yield* shown("no-connections")
+          }
+        }
+      }).pipe(Effect.scoped),
+    real
+  )
+
+  it.live(
     "a browser without cookies is told so, and nothing is allowed",
     () =>
       Effect.gen(function*() {
@@ -346,13 +406,13 @@ describe.skipIf(!Browser.isThere)("in a real browser", () => {
   )
 })
 
-const register = (serverUrl: string, redirectUrl: string) =>
+const register = (serverUrl: string, redirectUrl: string, name = "Example Assistant") =>
   step(async () => {
     const response = await fetch(`${serverUrl}/oauth/register`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
-        client_name: "Example Assistant",
+        client_name: name,
         redirect_uris: [redirectUrl],
         token_endpoint_auth_method: "none"
       })

@@ -163,7 +163,7 @@ layer(Scene.layer())("G. Consent: the person's answer", (it) => {
         assertLocal(answer, 403, "access_denied")
         // Nor has the attacker anything of it.
         assertLocal(yield* attacker.ask(back), 400)
-        assert.deepStrictEqual(scene.writes.slice(writes), ["take flow", "take flow"])
+        assert.deepStrictEqual(scene.writes.slice(writes), ["take flow", "take flow", "take visit"])
       }
       assert.strictEqual(yield* scene.okta.requests("token"), asked)
     }))

@@ -22,6 +22,7 @@ import { html } from "./Html.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
 import * as Trouble from "./Trouble.ts"
+import * as Visit from "./Visit.ts"
 
 const unknownState = Page.problem({
   status: 400,
@@ -90,6 +91,7 @@ export const routes: Layer.Layer<
     const flows = Flow.records({ store, sealed })
     const sessions = BrowserSession.make({ store, sealed })
     const browsers = BrowserBinding.make(settings, sealed)
+    const visits = Visit.make(settings, { sealed, store, okta, grants })
     const admit = yield* Admission
     const audit = yield* Audit.make
 
@@ -175,6 +177,10 @@ export const routes: Layer.Layer<
         ? undefined
         : Option.getOrUndefined(yield* flows.take(state))
       if (flow === undefined) {
+        const visit = state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0
+          ? Option.none()
+          : yield* visits.comeBack(request, state, parameters)
+        if (Option.isSome(visit)) return visit.value
         yield* refused({ _tag: "UnknownState" })
         return unknownState
       }

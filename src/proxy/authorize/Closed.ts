@@ -21,7 +21,7 @@ export const routes: Layer.Layer<never, InvalidConfiguration, HttpRouter.HttpRou
     Effect.gen(function*() {
       const settings = yield* proxySettings
       const answer = () => Effect.succeed(closed)
-      for (const path of ["/oauth/authorize", "/oauth/consent", "/oauth/callback"]) {
+      for (const path of ["/oauth/authorize", "/oauth/consent", "/oauth/callback", "/oauth/connections"]) {
         yield* Page.serve(router, settings, path, { GET: answer, HEAD: answer, POST: answer })
       }
     })

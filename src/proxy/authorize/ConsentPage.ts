@@ -60,7 +60,8 @@ const words: { readonly [scope: string]: string } = {
   offline_access: "keep this access until you take it back, or 30 days pass without its use"
 }
 
-const permission = (scope: string): Html => {
+/** What a scope lets a client do, in words. */
+export const permission = (scope: string): Html => {
   const known = Object.hasOwn(words, scope) ? words[scope] : undefined
   return known === undefined
     ? html`<li>use <code>${scope}</code></li>`
@@ -94,6 +95,9 @@ export const consentPage = (
 ${note}
 <h2 id="permissions">It will be able to</h2>
 <ul aria-labelledby="permissions">${permissions}</ul>
+<p class="soft">You can take it back at any time at <bdi>${
+      serverUrl.replace(/^https?:\/\//, "")
+    }/oauth/connections</bdi>.</p>
 <h2 id="next">What happens next</h2>
 <ol aria-labelledby="next">
 <li>You sign in with Okta, at ${new URL(issuer).host}.</li>

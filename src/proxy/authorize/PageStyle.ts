@@ -41,13 +41,27 @@ code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; ove
 form, .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.75rem; }
 .actions { margin-bottom: 1.75rem; }
 form + p { margin-top: 1.75rem; }
-ol + p { margin-top: 1rem; }
+ol + p, ul + p { margin-top: 1rem; }
 button, .button {
   flex: 1 1 9rem; min-height: 3rem; padding: .625rem 1.25rem; border: 1px solid var(--soft); border-radius: .625rem;
   background: transparent; color: var(--ink); font: inherit; font-weight: 600; cursor: pointer;
   text-align: center; text-decoration: none;
 }
 button.main, .button { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
+.button.other { border-color: var(--soft); background: transparent; color: var(--ink); }
+.connections { margin-top: 1.5rem; padding: 0; list-style: none; }
+.connections > li { margin: 0; padding: 1.25rem 0; border-top: 1px solid var(--line); }
+.connections h2 { margin: 0 0 .5rem; font-size: 1.125rem; overflow-wrap: anywhere; }
+.connections form { margin-top: 1rem; }
+dl { display: grid; grid-template-columns: minmax(6rem, auto) 1fr; gap: .25rem 1rem; margin: 0; font-size: .9375rem; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+dd ul { list-style: disc; }
+dd li:first-child { margin-top: 0; }
+@media (max-width: 24rem) {
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd + dt { margin-top: .5rem; }
+}
 button:hover, .button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; }
 @media (forced-colors: active) { main, button, .button { border: 1px solid; } }

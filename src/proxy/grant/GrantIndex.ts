@@ -6,10 +6,13 @@ import { clientHandle } from "../Audit.ts"
 import * as SealedRecords from "../SealedRecords.ts"
 
 /** Whose grants: by a name of the person's, by the session at Okta that they came of, or by the client. */
-export interface Name {
-  readonly kind: "person" | "email" | "session" | "client"
-  readonly value: string
-}
+export const Name = Schema.Struct({
+  kind: Schema.Literals(["person", "email", "session", "client"]),
+  value: Schema.String
+})
+
+/** Whose grants: by a name of the person's, by the session at Okta that they came of, or by the client. */
+export type Name = typeof Name.Type
 
 /** What a grant is found by. */
 export interface Named {
@@ -30,12 +33,20 @@ export const client = (clientId: string): Name => ({ kind: "client", value: clie
 /** A session at Okta, by the `sid` of its tokens. */
 export const session = (sid: string): Name => ({ kind: "session", value: sid })
 
+/** Every name by which a person is found who has signed in. */
+export const namesOfPerson = (
+  { email, subject, username }: Pick<User, "email" | "subject" | "username">,
+  oktaSession: string | undefined
+): ReadonlyArray<Name> => [
+  { kind: "person", value: subject },
+  { kind: "email", value: (email ?? username).toLowerCase() },
+  ...(oktaSession === undefined ? [] : [session(oktaSession)])
+]
+
 /** Every name by which a grant is found. */
 export const namesOf = ({ clientId, oktaSession, user }: Named): ReadonlyArray<Name> => [
-  { kind: "person", value: user.subject },
-  { kind: "email", value: (user.email ?? user.username).toLowerCase() },
-  client(clientId),
-  ...(oktaSession === undefined ? [] : [session(oktaSession)])
+  ...namesOfPerson(user, oktaSession),
+  client(clientId)
 ]
 
 /** Whether a grant is found by a name. */
