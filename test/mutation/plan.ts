@@ -13,7 +13,13 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/Principal.ts": ["token/principal"],
   "token/TokenError.ts": ["types/token-error", "token/token-error-text"],
   "token/VerdictCache.ts": ["token/verdict-cache"],
-  "token/TokenVerifier.ts": ["token/verifier", "token/verdict-cache", "token/verifier-refusals"],
+  "token/TokenVerifier.ts": [
+    "token/verifier",
+    "token/verdict-cache",
+    "token/verifier-algorithms",
+    "token/several-issuers",
+    "observe/telemetry"
+  ],
   "token/Signature.ts": ["token/signature", "token/verifier-algorithms"],
   "resource/Challenge.ts": ["resource/challenge"],
   "proxy/authorize/RedirectUri.ts": ["proxy/authorize/redirect-uri"],

@@ -46,6 +46,21 @@ const tagOf = (token: string) =>
 const person = (sub: string, claims: object = {}) => key.token({ sub, ...claims })
 
 describe("a verified token", () => {
+  it.effect("what is remembered nobody can change for the others, however deep inside", () =>
+    withCount(() =>
+      Effect.gen(function*() {
+        const token = key.token({ groups: ["Everyone"], address: { lines: ["1"] } })
+        yield* verify(token)
+        const { claims, principal } = yield* verify(token)
+        const address: unknown = claims["address"]
+        assert(typeof address === "object" && address !== null && "lines" in address)
+        assert(principal._tag === "User")
+        for (const part of [claims, address, address.lines, principal, principal.groups, principal.scopes]) {
+          assert.isTrue(Object.isFrozen(part))
+        }
+      })
+    ))
+
   it.effect("is checked once, whichever string carries it", () =>
     withCount((checks) =>
       Effect.gen(function*() {
