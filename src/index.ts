@@ -1,3 +1,11 @@
+export {
+  type ExchangedToken,
+  type ExchangeError,
+  type ExchangeOptions,
+  ExchangeRefused,
+  TokenExchange,
+  type WantedToken
+} from "./behalf/TokenExchange.ts"
 export { type Algorithm } from "./config/Algorithm.ts"
 export { ConfigurationProblem, InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 export {

@@ -101,7 +101,7 @@ export const make = Effect.fnUntraced(function*(
     accessTokenLifetime,
     refreshGrace: (options.refreshGrace ?? 30) * 1000,
     tokens,
-    exchange: exchange({ issuer, clients, people, keys, memory, now }),
+    exchange: exchange({ issuer, clients, people, keys, memory, accessTokenLifetime, now }),
     innerKey: yield* keptKey(memory, "inner", "ES256"),
     memory,
     observe: options.observe,

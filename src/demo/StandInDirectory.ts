@@ -33,6 +33,8 @@ export interface Client {
   readonly refreshTokens?: "persistent" | "rotating"
   /** The applications that an administrator lets it reach for people who have signed in to it (Cross App Access). */
   readonly connections?: ReadonlyArray<Connection>
+  /** Other APIs that it may call in the name of people whose access tokens it was shown: audiences, and scopes of each. */
+  readonly onBehalf?: { readonly [audience: string]: ReadonlyArray<string> }
 }
 
 /** An application with an authorization server of its own, which takes Okta's word for people. */
@@ -117,7 +119,7 @@ export const registrationOf = (client: Client): Readonly<Record<string, unknown>
       : "none",
     grant_types: [
       ...(interactive ? ["authorization_code", "refresh_token"] : ["client_credentials"]),
-      ...(client.connections === undefined ? [] : [tokenExchange])
+      ...(client.connections === undefined && client.onBehalf === undefined ? [] : [tokenExchange])
     ],
     response_types: interactive ? ["code"] : [],
     redirect_uris: client.redirectUris ?? [],

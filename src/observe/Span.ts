@@ -25,6 +25,7 @@ export const spans = [
   "okta.upstream.refresh",
   "okta.upstream.revoke",
   "okta.upstream.introspect",
+  "okta.upstream.onBehalf",
   "okta.document",
   "okta.store.put",
   "okta.store.get",

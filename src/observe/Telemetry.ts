@@ -116,7 +116,7 @@ export const okta = durations("okta_call_duration_seconds", ["operation", "outco
 
 /** The series of an operation at Okta, by how it ended. */
 export const callOf =
-  (operation: "metadata" | "keys" | "exchange" | "refresh" | "revoke" | "introspect") =>
+  (operation: "metadata" | "keys" | "exchange" | "refresh" | "revoke" | "introspect" | "onBehalf") =>
   (exit: Exit.Exit<unknown, unknown>) => okta.of({ operation, outcome: outcomeOf(exit) })
 
 /** Everything that the store is asked. */

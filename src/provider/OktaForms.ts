@@ -136,4 +136,4 @@ export const refusal = (url: string, { json, status }: FormAnswer): OktaRefused 
 }
 
 /** Short enough for a log, and without what would command a terminal or turn the text around. */
-const printable = (text: string): string => text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ")
+export const printable = (text: string): string => text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ")

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Predicate, Schema } from "effect"
 import type { Principal } from "./Principal.ts"
 
 /**
@@ -75,7 +75,7 @@ export const principalOf = (claims: AccessTokenClaims, withIssuer = false): Prin
   if (claims.uid === undefined && clientId === claims.sub) {
     return { _tag: "Service", subject: clientId, clientId, scopes, ...issuer }
   }
-  const { acr, amr, auth_time, email, email_verified, groups, preferred_username, sid, sub, uid } = claims
+  const { acr, act, amr, auth_time, email, email_verified, groups, preferred_username, sid, sub, uid } = claims
   return {
     _tag: "User",
     subject: sub,
@@ -90,8 +90,12 @@ export const principalOf = (claims: AccessTokenClaims, withIssuer = false): Prin
     amr: strings(amr),
     ...(Number.isSafeInteger(auth_time) ? { authTime: Number(auth_time) } : undefined),
     ...(typeof sid === "string" ? { sessionId: sid } : undefined),
+    ...actorOf(act),
     ...issuer
   }
 }
+
+const actorOf = (act: unknown) =>
+  Predicate.hasProperty(act, "sub") && typeof act.sub === "string" ? { actor: { subject: act.sub } } : undefined
 
 const strings = (value: unknown): ReadonlyArray<string> => Array.isArray(value) && value.every(isString) ? value : []

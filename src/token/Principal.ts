@@ -26,6 +26,8 @@ export const User = Schema.TaggedStruct("User", {
   authTime: Schema.optionalKey(Schema.Number),
   /** The sign-in that the token came of (`sid`): in proxy mode always there. */
   sessionId: Schema.optionalKey(Schema.String),
+  /** Who acts in the person's name, beside the client, where the token says (`act`, RFC 8693 section 4.1). */
+  actor: Schema.optionalKey(Schema.Struct({ subject: Schema.String })),
   /** Who issued the token, where `issuers` are several: `subject`, `uid` and `clientId` are each issuer's own. */
   issuer: Schema.optionalKey(Schema.String)
 })

@@ -334,6 +334,7 @@ export const make = (options: SceneOptions = {}) =>
       one,
       start,
       auth,
+      client,
       at,
       /** The store in memory. */
       memory,

@@ -41,6 +41,13 @@ describe("a principal", () => {
 
   const cases: ReadonlyArray<readonly [what: string, claims: object, expected: object]> = [
     ["a person, as in Okta's plain access token", {}, ada],
+    ["a person in whose name somebody acts", { act: { sub: "0oa5", act: { sub: "0oa6" } } }, {
+      ...ada,
+      actor: { subject: "0oa5" }
+    }],
+    ["a person, whatever else act may be", { act: { sub: 5 } }, ada],
+    ["a person, whatever else act may be", { act: "0oa5" }, ada],
+    ["a person, whatever else act may be", { act: [null] }, ada],
     ["a person with everything that can be configured", {
       preferred_username: "ada",
       email: "ada@lovelace.example",
