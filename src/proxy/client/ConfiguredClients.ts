@@ -51,7 +51,8 @@ const mistakes = (
   ...(serviceScopes !== undefined && keys === undefined && clientSecrets.length === 0
     ? ["has serviceScopes without clientSecrets or keys, so that anybody could have them. Give one of them."]
     : []),
-  ...(redirectUris.length === 0 && !mayIntrospect && serviceScopes === undefined && enterpriseManaged === false
+  ...(redirectUris.length === 0 && !mayIntrospect && serviceScopes === undefined &&
+      (enterpriseManaged === false || keys === undefined && clientSecrets.length === 0)
     ? ["has no redirectUris, so that it can do nothing. Give at least one."]
     : []),
   ...(keys ?? []).flatMap((key, index) => {

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, DateTime, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { ada, uidOf } from "../../../src/demo/StandInDirectory.ts"
+import { ada, uidOf, webClient } from "../../../src/demo/StandInDirectory.ts"
+import { sendJson } from "../../../src/demo/StandInProvider.ts"
 import type { AuditEvent } from "../../../src/observe/AuditEvent.ts"
 import { jwtBearer } from "../../../src/proxy/grant/GrantTypes.ts"
 import { Grants } from "../../../src/proxy/Grants.ts"
@@ -11,7 +12,18 @@ import * as HeaderPolicy from "../../../src/token/HeaderPolicy.ts"
 import * as DocumentHost from "../../support/DocumentHost.ts"
 import { authenticated, basic, idJagScene, proofOf, publicKey, secretOfOther, typ } from "../../support/IdJagScene.ts"
 import { OktaStandIn } from "../../support/OktaStandIn.ts"
-import { assertRefused, claimsOf, membersOf, now, redirectUri, serverUrl, timed } from "../../support/ProxyScene.ts"
+import {
+  assertRefused,
+  assertSentBack,
+  callbackUrl,
+  claimsOf,
+  membersOf,
+  now,
+  redirectUri,
+  serverUrl,
+  timed
+} from "../../support/ProxyScene.ts"
+import { assertHidden, partsOf } from "../../support/Watch.ts"
 import { fallible } from "./TokenServer.ts"
 
 const mcp = `${serverUrl}/mcp`
@@ -102,6 +114,13 @@ describe("a client that brings Okta's word for a person (ID-JAG)", () => {
       assertRefused(yield* bring(yield* idJag(), basic("other", "x".repeat(32))), 401, "invalid_client")
       assertRefused(yield* bring(yield* idJag(), {}, one, { client_id: "agent" }), 401, "invalid_client")
       assertRefused(yield* bring(yield* idJag()), 401, "invalid_client")
+
+      const registration = yield* one.ask("/oauth/register", {
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ redirect_uris: [redirectUri], grant_types: ["authorization_code", jwtBearer] })
+      })
+      assert.strictEqual(registration.status, 400)
+      assert.deepInclude(membersOf(registration), { error: "invalid_client_metadata" })
 
       // By a document at the URL that is its id: one that nobody is sent to needs no redirect URIs.
       const server = yield* start({ clientMetadataDocuments: true })
@@ -249,16 +268,21 @@ describe("an ID-JAG that is not in order", () => {
       }
     }))
 
-  it.effect("is refused to another client, and stays good for its own", () =>
+  it.effect("is refused to another client, and stays good for its own; no log, span or metric has it", () =>
     Effect.gen(function*() {
-      const { bring, idJag, one } = yield* idJagScene()
+      const { bring, idJag, one, watch } = yield* idJagScene()
       const assertion = yield* idJag()
       assertRefused(
         yield* one.token({ grant_type: jwtBearer, assertion }, basic("other", secretOfOther)),
         400,
         "invalid_grant"
       )
-      assert.strictEqual((yield* bring(assertion)).status, 200)
+      const answer = yield* bring(assertion)
+      assert.strictEqual(answer.status, 200)
+      assertRefused(yield* bring(assertion), 400, "invalid_grant")
+      assert.include(watch.text, "was issued for another client")
+      assert.include(watch.text, "has been used before")
+      assertHidden(watch.text, [...partsOf(assertion), ...partsOf(String(membersOf(answer)["access_token"]))])
     }))
 })
 
@@ -323,6 +347,28 @@ describe("one kind of token is not taken for another", () => {
       const client_assertion = yield* idJag({ iss: "agent", sub: "agent" })
       assertRefused(yield* bring(yield* idJag(), { client_assertion }), 401, "invalid_client")
       assert.strictEqual((yield* bring(assertion)).status, 200)
+    }))
+
+  it.effect("an ID-JAG is no ID token, though it has the very claims of one", () =>
+    Effect.gen(function*() {
+      const scene = yield* idJagScene()
+      const outcome = Effect.fnUntraced(function*(header: Readonly<Record<string, unknown>>) {
+        const browser = scene.browser()
+        const toOkta = yield* scene.allow(browser)
+        const nonce = toOkta.location.searchParams.get("nonce")
+        const id_token = yield* scene.idJag({ aud: webClient.clientId, client_id: undefined, nonce }, header)
+        yield* scene.okta.respond("token", (_, response) =>
+          sendJson(response, 200, {
+            access_token: "an access token",
+            token_type: "Bearer",
+            expires_in: 3600,
+            id_token
+          }))
+        return yield* browser.ask(callbackUrl(toOkta, { code: "code" }))
+      })
+      assertSentBack(yield* outcome({}), "server_error")
+      const good = yield* outcome({ typ: undefined })
+      assert.isTrue(good.location.searchParams.has("code"), good.location.href)
     }))
 
   it.effect("access tokens, ID tokens and client assertions are no ID-JAGs", () =>

@@ -188,6 +188,8 @@ describe("settings of services", () => {
         yield* problemsOf({ clients: [{ clientId: "agent", keys: [publicKey] }], enterpriseManaged: true }),
         []
       )
+      // Without either it could not bring ID-JAGs.
+      assert.lengthOf(yield* problemsOf({ clients: [{ clientId: "agent" }], enterpriseManaged: true }), 1)
     }))
 
   it.effect("passThrough, by which only Okta's tokens are accepted, goes with neither services nor ID-JAGs", () =>
