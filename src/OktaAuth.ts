@@ -14,6 +14,7 @@ import { OktaHttp } from "./provider/OktaHttp.ts"
 import * as Admission from "./proxy/Admission.ts"
 import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
 import { Grants } from "./proxy/Grants.ts"
+import * as ProofGuards from "./proxy/ProofGuards.ts"
 import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
 import * as StoreChoice from "./proxy/StoreChoice.ts"
@@ -24,8 +25,11 @@ import type { Policy } from "./resource/Policy.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
 import * as ObservedStore from "./store/ObservedStore.ts"
 import { Store, type StoreUnavailable } from "./store/Store.ts"
+import { isOffered } from "./token/DpopProof.ts"
+import * as DpopProofs from "./token/DpopProofs.ts"
 import * as IntrospectingVerifier from "./token/IntrospectingVerifier.ts"
 import type { User } from "./token/Principal.ts"
+import * as ProofReplays from "./token/ProofReplays.ts"
 import * as SeveralIssuers from "./token/SeveralIssuers.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
@@ -41,7 +45,8 @@ export interface StartOptions extends VerifierOptions {
    */
   readonly failFast?: boolean | undefined
   /**
-   * Proxy mode: where sign-ins are kept; by default in the memory of this process, so that a restart signs everybody out.
+   * Proxy mode: where sign-ins are kept; by default in the memory of this process, so that a restart signs everybody out. Both
+   * modes: where it is kept which DPoP proofs were used, by which several servers know of each other's.
    * A layer that provides `RateLimiterStore` of `effect/persistence` too, as `RedisStore` does, counts requests there. One
    * that cannot be opened is `InvalidConfiguration`.
    */
@@ -98,8 +103,8 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
-  store: StoreChoice.Chosen,
-  unused: Effect.Effect<void>,
+  store: StoreChoice.Choice,
+  unused: (options: { readonly usesStore: boolean }) => Effect.Effect<void>,
   { accept, admit, audit, cacheSize, failFast, introspection }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const started = Layer.effectDiscard(Effect.gen(function*() {
@@ -111,8 +116,7 @@ const from = (
     if (introspection !== undefined) yield* IntrospectingVerifier.check(settings, accept)
     if (settings.mode === "proxy") {
       return proxy({ admit, cacheSize }).pipe(
-        Layer.provide(ObservedStore.layer),
-        Layer.provide(store),
+        Layer.provide(kept(store)),
         Layer.provideMerge(started),
         Layer.provideMerge(okta)
       )
@@ -124,8 +128,12 @@ const from = (
     const verifier = introspection === undefined
       ? plain
       : Layer.provideMerge(IntrospectingVerifier.layer(introspection, options), plain)
-    const warnings = introspection?.mode === "only" ? unused : Effect.andThen(unused, warnOfOrgServer(options))
-    return Layer.merge(native(), Layer.effectDiscard(warnings)).pipe(
+    const usesStore = isOffered(settings)
+    const proofs = usesStore ? DpopProofs.layer.pipe(Layer.provide(replays(store))) : Layer.empty
+    const warnings = introspection?.mode === "only"
+      ? unused({ usesStore })
+      : Effect.andThen(unused({ usesStore }), warnOfOrgServer(options))
+    return Layer.mergeAll(native(), proofs, Layer.effectDiscard(warnings)).pipe(
       Layer.provideMerge(started),
       Layer.provideMerge(verifier)
     )
@@ -137,6 +145,23 @@ const from = (
     Layer.provideMerge(config)
   )
 }
+
+/** Which DPoP proofs were used: kept where the sign-ins are, but for a store in memory, which they would fill. */
+const replays = (store: StoreChoice.Choice) =>
+  Layer.unwrap(Effect.map(store, (chosen) =>
+    chosen === undefined
+      ? ProofReplays.layerMemory()
+      : ProofGuards.replays.pipe(Layer.provide(ObservedStore.layer), Layer.provide(chosen))))
+
+/** All that is kept. */
+const kept = (store: StoreChoice.Choice) =>
+  Layer.unwrap(
+    Effect.map(store, (chosen) =>
+      (chosen === undefined ? ProofReplays.layerMemory() : ProofGuards.replays).pipe(
+        Layer.provideMerge(ObservedStore.layer),
+        Layer.provideMerge(StoreChoice.orMemory(Effect.succeed(chosen)))
+      ))
+  )
 
 /** Okta's tokens are verified here, and Okta is where clients sign in. */
 const native = () =>
@@ -151,6 +176,7 @@ const native = () =>
 /** Our own tokens are verified here, and this server is where clients sign in. */
 const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">) =>
   Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer, Grants.layer).pipe(
+    Layer.provideMerge(DpopProofs.layer.pipe(Layer.provide(ProofGuards.nonces))),
     Layer.provide(Proxy.services),
     Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
     Layer.merge(Redaction.layer)
@@ -188,6 +214,12 @@ const redactedNames = Layer.effect(
   UrlParams.CurrentRedactedNames,
   Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "access_token"])
 )
+
+/** Warns of what has no effect in native mode. */
+const unusedOf =
+  ({ admit, store }: Pick<StartOptions, "admit" | "store">, { environment }: { readonly environment: boolean }) =>
+  ({ usesStore }: { readonly usesStore: boolean }) =>
+    StoreChoice.warnOfUnused(usesStore ? { admit } : { store, admit }, { environment: environment && !usesStore })
 
 const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions) {
   const settings = yield* OktaConfig
@@ -233,8 +265,8 @@ export function layer(
 export function layer(
   { admit, audit, failFast, introspection, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ) {
-  const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: false })
-  return from(OktaConfig.layer(options), StoreChoice.given(store), unused, {
+  const unused = unusedOf({ store, admit }, { environment: false })
+  return from(OktaConfig.layer(options), StoreChoice.inCode(store), unused, {
     ...options,
     admit,
     audit,
@@ -273,8 +305,8 @@ export function layerConfig(
     & (Partial<OktaOptions> | SeveralIssuersOptions)
     & StartOptions = {}
 ) {
-  const unused = StoreChoice.warnOfUnused({ store, admit }, { environment: true })
-  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.environment(store), unused, {
+  const unused = unusedOf({ store, admit }, { environment: true })
+  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.inEnvironment(store), unused, {
     ...options,
     admit,
     audit,

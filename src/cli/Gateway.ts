@@ -134,7 +134,7 @@ const hopByHop = [
   "upgrade"
 ]
 
-const notForwarded = [...hopByHop, "authorization", "cookie", "host", "expect"]
+const notForwarded = [...hopByHop, "authorization", "cookie", "dpop", "host", "expect"]
 
 const withoutConnectionHeaders = (headers: Headers.Headers, names: ReadonlyArray<string>): Headers.Headers => {
   const named = (headers["connection"] ?? "").toLowerCase().split(",").map((name) => name.trim())

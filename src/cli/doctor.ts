@@ -74,7 +74,7 @@ const readToken = Effect.fnUntraced(function*(flags: {
 
 /** The store of the environment. */
 const chosenStore: Effect.Effect<StoreChecked> = Effect.gen(function*() {
-  const layer = StoreChoice.environment(undefined)
+  const layer = StoreChoice.orMemory(StoreChoice.inEnvironment(undefined))
   if ((yield* given("REDIS_URL")) !== "") return { tried: "REDIS_URL", layer }
   const file = yield* given("SQLITE_FILE")
   return { tried: `SQLITE_FILE ${file}`, file, layer }

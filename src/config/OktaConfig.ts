@@ -59,6 +59,13 @@ export interface OktaOptions {
   readonly maxTokenLifetime?: LengthOfTime | undefined
   /** Okta client ids (`cid`) whose tokens are accepted; by default all. */
   readonly allowedClients?: string | ReadonlyArray<string> | undefined
+  /**
+   * Tokens that are bound to a key of the client's (DPoP, RFC 9449): `accept` them beside bearer tokens (the default), `require`
+   * that all are, or `off`. Needs a `serverUrl`.
+   */
+  readonly dpop?: "off" | "accept" | "require" | undefined
+  /** How old a DPoP proof may be (60 seconds; 10 minutes at most). */
+  readonly dpopProofLifetime?: LengthOfTime | undefined
   /** Accept endpoints on another origin than the issuer's (false). */
   readonly foreignEndpoints?: boolean | undefined
   /** Proxy mode: our own client at Okta. */
@@ -77,6 +84,8 @@ export interface OktaOptions {
   readonly encryptionSecret?: Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>> | undefined
   /** Proxy mode: hand Okta's access token to the client in place of ours (false). */
   readonly passThrough?: boolean | undefined
+  /** Proxy mode: demand that DPoP proofs have a nonce of this server's (false). */
+  readonly dpopNonces?: boolean | undefined
   /** Proxy mode: clients that need not register, and about which people are not asked. */
   readonly clients?: ReadonlyArray<ClientOptions> | undefined
   /** Proxy mode: how long a registration is good for (365 days). */
@@ -136,6 +145,8 @@ export interface ClientOptions {
   readonly clientSecrets?: ReadonlyArray<Redacted.Redacted<string>> | undefined
   /** Its public JWKs, for `private_key_jwt`. */
   readonly keys?: ReadonlyArray<{ readonly [member: string]: unknown }> | undefined
+  /** Whether it is given no tokens but those that are bound to a key of its own (false; DPoP). */
+  readonly dpopBoundAccessTokens?: boolean | undefined
   /** Whether it is a resource server of ours, which may ask what a token is good for (false; RFC 7662). */
   readonly mayIntrospect?: boolean | undefined
   /**
@@ -264,6 +275,16 @@ export const decode = (
       "passThrough",
       "cannot be had with an Okta org server, whose access tokens nobody but Okta can verify. Use a custom " +
         "authorization server, such as the one under /oauth2/default, or remove it."
+    )
+  }
+  if (given["dpop"] === "require" && (given["serverUrl"] === undefined || given["passThrough"] === true)) {
+    report(
+      "dpop",
+      given["serverUrl"] === undefined
+        ? `cannot be required without ${
+          nameOf("serverUrl")
+        }, for which proofs are made. Give the public URL of this server.`
+        : "cannot be required with passThrough: Okta's tokens are bound to no key of the client's. Remove one of them."
     )
   }
   if (mode === "proxy") {

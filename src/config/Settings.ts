@@ -152,6 +152,10 @@ const EnterpriseManaged = Schema.Literals([false, true, "only"]).annotate({
   message: "is none of true, false and only. Give one of them."
 })
 
+const Dpop = Schema.Literals(["off", "accept", "require"]).annotate({
+  message: "is none of off, accept and require. Give one of them."
+})
+
 const ScopeHierarchy = Schema.Record(Scope, Schema.Array(Scope).annotate({ message: "is not a list of scopes." }))
   .annotate({ message: "is no hierarchy. Give the scopes that each implies, such as { admin: [\"files:*\"] }." })
 
@@ -190,6 +194,13 @@ const Shared = {
   ),
   /** Okta client ids (`cid`) whose tokens are accepted; absent: all. */
   allowedClients: Schema.optionalKey(someOf(Named)),
+  /** Whether tokens may, or must, be bound to a key of the client's (DPoP, RFC 9449). */
+  dpop: Dpop.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed("accept" as const))),
+  /** How old a DPoP proof may be; 10 minutes at most. */
+  dpopProofLifetime: lengthOfTime(
+    "60 seconds",
+    (duration) => Duration.isPositive(duration) && Duration.isLessThanOrEqualTo(duration, Duration.minutes(10))
+  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(Duration.seconds(60)))),
   /** Without a `serverUrl`: whether this server is to be reached by loopback names only. */
   loopbackOnly: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** Whether Okta's endpoints may be on another origin than the issuer's. */
@@ -216,6 +227,8 @@ export const ConfiguredClient = Schema.Struct({
   clientSecrets: anyOf(StrongSecret),
   /** Its public JWKs, for `private_key_jwt`. */
   keys: Schema.optionalKey(PublicKeys),
+  /** Whether it is given no tokens but those that are bound to a key of its own (DPoP). */
+  dpopBoundAccessTokens: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** Whether it is a resource server of ours, which may ask what a token is good for (RFC 7662). */
   mayIntrospect: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** What it may do for itself, without any person; absent: nothing. */
@@ -292,6 +305,8 @@ export const Proxy = Schema.Struct({
   encryptionSecret: Schema.optionalKey(someOf(StrongSecret)),
   /** Whether the client gets Okta's access token in place of ours. */
   passThrough: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
+  /** Whether DPoP proofs must have a nonce of this server's. */
+  dpopNonces: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** Clients that the owner of this server has made known to it. */
   clients: anyOf(ConfiguredClient),
   /** How long a registration is good for; 10 years at most. */

@@ -78,6 +78,7 @@ export const discoveryDocument = (
     grant_types_supported: ["authorization_code", "implicit", "refresh_token", "password", "client_credentials"],
     subject_types_supported: ["public"],
     id_token_signing_alg_values_supported: [algorithm],
+    dpop_signing_alg_values_supported: ["ES256", "Ed25519", "EdDSA"],
     scopes_supported: scopes,
     token_endpoint_auth_methods_supported: authenticationMethods,
     claims_supported: [

@@ -113,7 +113,7 @@ const makeProvider = (settings: ProviderSettings): Provider => {
     },
     features: {
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
+      dPoP: { enabled: true },
       pushedAuthorizationRequests: { enabled: false },
       // a custom server's audience is a setting; `resource` (RFC 8707) is taken and ignored
       resourceIndicators: { enabled: false },

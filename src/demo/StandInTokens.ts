@@ -38,6 +38,8 @@ interface Grant {
   /** Seconds. */
   readonly authTime: number | undefined
   readonly acr: string | undefined
+  /** The thumbprint of the key that the token is bound to. */
+  readonly boundTo?: string | undefined
 }
 
 /** The tokens on the wire, shaped as Okta's, and what `oidc-provider` knows them as. */
@@ -55,7 +57,7 @@ export interface Tokens {
 export const makeTokens = (settings: TokenSettings): Tokens => {
   const { memory, now } = settings
 
-  const claims = ({ acr, authTime, clientId, person, scopes }: Grant): Claims => {
+  const claims = ({ acr, authTime, boundTo, clientId, person, scopes }: Grant): Claims => {
     const issuedAt = Math.floor(now() / 1000)
     return {
       ver: 1,
@@ -69,6 +71,7 @@ export const makeTokens = (settings: TokenSettings): Tokens => {
       scp: scopes,
       auth_time: person && authTime,
       acr,
+      cnf: boundTo && { jkt: boundTo },
       sub: person?.login ?? clientId,
       groups: scopes.includes("groups") ? person?.groups ?? [] : undefined,
       ...settings.claims({ person, clientId })
@@ -87,7 +90,8 @@ export const makeTokens = (settings: TokenSettings): Tokens => {
         clientId: issued?.clientId ?? "",
         scopes: issued?.scope?.split(" ") ?? [],
         authTime: signIn?.authTime,
-        acr: signIn?.acr
+        acr: signIn?.acr,
+        boundTo: issued?.jkt
       })
       const key = settings.accessTokenKey()
       const token = sign(key, header(key), payload)
@@ -130,7 +134,14 @@ export const makeTokens = (settings: TokenSettings): Tokens => {
       const isActive = typeof payload["exp"] === "number" && payload["exp"] * 1000 > now()
       if (!isActive) return { active: false }
       const scope = Array.isArray(scp) ? scp.join(" ") : undefined
-      return { active: true, token_type: "Bearer", client_id: cid, username: payload["sub"], scope, ...rest }
+      return {
+        active: true,
+        token_type: rest["cnf"] === undefined ? "Bearer" : "DPoP",
+        client_id: cid,
+        username: payload["sub"],
+        scope,
+        ...rest
+      }
     })
   }
 }

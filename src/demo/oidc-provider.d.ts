@@ -21,6 +21,7 @@ declare module "oidc-provider" {
     readonly acr?: string
     readonly amr?: ReadonlyArray<string>
     readonly sessionUid?: string
+    readonly jkt?: string
     readonly expiration: number
   }
 

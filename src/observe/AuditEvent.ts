@@ -150,7 +150,14 @@ export class GrantRevoked extends Schema.TaggedClass<GrantRevoked>()("GrantRevok
 /** Something came a second time that is good once, so that somebody else may have it. */
 export class ReplayDetected extends Schema.TaggedClass<ReplayDetected>()("ReplayDetected", {
   ...origin,
-  what: Schema.Literals(["authorization code", "refresh token", "client assertion", "logout token", "ID-JAG"]),
+  what: Schema.Literals([
+    "authorization code",
+    "refresh token",
+    "client assertion",
+    "logout token",
+    "ID-JAG",
+    "DPoP proof"
+  ]),
   /** Whose it is, where that is known. */
   clientId: Schema.optionalKey(Schema.String),
   grant: Schema.optionalKey(Schema.String)

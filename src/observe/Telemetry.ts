@@ -91,6 +91,9 @@ export const requestsRefused = counter(
   "Requests that a guard refused"
 )
 
+/** Proofs that a token's holder has its key. */
+export const dpopProofs = counter("okta_dpop_proofs", ["outcome"], "DPoP proofs that were checked")
+
 /** Fetches of Okta's metadata. */
 export const discoveryFetches = counter(
   "okta_discovery_fetches",
@@ -166,6 +169,7 @@ export const auditEventsLost = counter("okta_audit_events_lost", ["reason"], "Au
 export const metrics: ReadonlyArray<Pick<Family<string, unknown>, "name" | "type" | "labels">> = [
   verifications,
   requestsRefused,
+  dpopProofs,
   discoveryFetches,
   keyFetches,
   keySetAge,

@@ -1,5 +1,5 @@
-import { Result, Schema } from "effect"
-import { createPublicKey, type JsonWebKey as NodeJsonWebKey, type KeyObject } from "node:crypto"
+import { Predicate, Result, Schema } from "effect"
+import { createHash, createPublicKey, type JsonWebKey as NodeJsonWebKey, type KeyObject } from "node:crypto"
 import { type Algorithm, algorithms } from "../config/Algorithm.ts"
 import { quoted } from "./Quoted.ts"
 
@@ -18,9 +18,8 @@ export interface VerificationKey {
 }
 
 /** RFC 7517 section 4, as far as it concerns public signing keys. */
-const PublishedKey = Schema.Struct({
+const PublicKey = Schema.Struct({
   kty: Schema.Literals(["RSA", "EC", "OKP"]),
-  kid: Schema.NonEmptyString,
   use: Schema.optionalKey(Schema.String),
   key_ops: Schema.optionalKey(Schema.Array(Schema.String)),
   alg: Schema.optionalKey(Schema.String),
@@ -32,7 +31,14 @@ const PublishedKey = Schema.Struct({
   d: Schema.optionalKey(Schema.Unknown)
 })
 
-const decode = Schema.decodeUnknownResult(PublishedKey)
+const decode = Schema.decodeUnknownResult(PublicKey)
+const decodeName = Schema.decodeUnknownResult(Schema.Struct({ kid: Schema.NonEmptyString }))
+
+/** Members of keys that are for nobody else (RFC 7518 section 6). */
+const secretMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
+
+/** Whether a key holds what only its owner may know. */
+export const isSecret = (jwk: unknown): boolean => secretMembers.some((member) => Predicate.hasProperty(jwk, member))
 
 const fitting: ReadonlyMap<string, ReadonlyArray<Algorithm>> = new Map([
   ["RSA", ["RS256", "PS256", "PS384", "PS512"]],
@@ -42,14 +48,22 @@ const fitting: ReadonlyMap<string, ReadonlyArray<Algorithm>> = new Map([
   ["OKP Ed25519", ["EdDSA", "Ed25519"]]
 ])
 
-/**
- * The key in an entry of a JWK Set, or the reason why it is not admitted: only public signing keys of sufficient
- * strength are (RFC 7518 section 3.3, RFC 8725 section 3.5).
- */
+/** The key in an entry of a JWK Set, or the reason why it is not admitted. */
 export const admit = (jwk: unknown): Result.Result<VerificationKey, string> => {
+  const named = decodeName(jwk)
+  return Result.isFailure(named)
+    ? Result.fail("is not an asymmetric key with a kid")
+    : Result.map(admitUnnamed(jwk), (key) => ({ kid: named.success.kid, ...key }))
+}
+
+/**
+ * The same for a key that need not have a name: only public signing keys of sufficient strength are admitted (RFC 7518
+ * section 3.3, RFC 8725 section 3.5).
+ */
+export const admitUnnamed = (jwk: unknown): Result.Result<Omit<VerificationKey, "kid">, string> => {
   const decoded = decode(jwk)
-  if (Result.isFailure(decoded)) return Result.fail(`is not an asymmetric key with a kid`)
-  const { alg, crv, d, e, key_ops, kid, kty, n, use, x, y } = decoded.success
+  if (Result.isFailure(decoded)) return Result.fail("is not an asymmetric key")
+  const { alg, crv, d, e, key_ops, kty, n, use, x, y } = decoded.success
   if (d !== undefined) return Result.fail("is a private key")
   if (use !== undefined && use !== "sig") return Result.fail(`is for use ${quoted(use)}`)
   if (key_ops !== undefined && !key_ops.includes("verify")) return Result.fail("is not for verifying")
@@ -69,7 +83,7 @@ export const admit = (jwk: unknown): Result.Result<VerificationKey, string> => {
   })
   return Result.flatMap(imported, (key) => {
     const weakness = kty === "RSA" ? rsaWeakness(key) : undefined
-    return weakness === undefined ? Result.succeed({ kid, key, algorithms: allowed }) : Result.fail(weakness)
+    return weakness === undefined ? Result.succeed({ key, algorithms: allowed }) : Result.fail(weakness)
   })
 }
 
@@ -84,6 +98,12 @@ const rsaWeakness = (key: KeyObject): string | undefined => {
 
 const definedOnly = (members: { readonly [name: string]: string | undefined }): NodeJsonWebKey =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined))
+
+/** What a key is known by, whatever it is called (RFC 7638 section 3). */
+export const thumbprintOf = (key: KeyObject): string => {
+  const { crv, e, kty, n, x, y } = key.export({ format: "jwk" })
+  return createHash("sha256").update(JSON.stringify(definedOnly({ crv, e, kty, n, x, y }))).digest("base64url")
+}
 
 const mostReasons = 5
 

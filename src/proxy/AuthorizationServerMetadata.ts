@@ -5,6 +5,7 @@ import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
 import { metadataCors } from "../resource/Cors.ts"
+import { isOffered, proofAlgorithms } from "../token/DpopProof.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
 import { offered } from "./grant/GrantTypes.ts"
 import * as Introspection from "./grant/Introspection.ts"
@@ -52,6 +53,7 @@ export const document = (settings: ProxySettings) => {
         introspection_endpoint_auth_signing_alg_values_supported: algorithms
       }
       : undefined),
+    ...(isOffered(settings) ? { dpop_signing_alg_values_supported: proofAlgorithms } : undefined),
     ...(settings.clientMetadataDocuments ? { client_id_metadata_document_supported: true } : undefined),
     ...(interactive ? { authorization_response_iss_parameter_supported: true } : undefined)
   }

@@ -66,7 +66,7 @@ export const answering = (
   const headers = {
     ...readableAnswer,
     "access-control-allow-methods": methods,
-    "access-control-allow-headers": "authorization, content-type, mcp-protocol-version"
+    "access-control-allow-headers": "authorization, content-type, dpop, mcp-protocol-version"
   }
   const options = HttpServerResponse.empty({ status: 204, headers })
   const refused = HttpServerResponse.empty({ status: 405, headers: { ...headers, allow: methods } })

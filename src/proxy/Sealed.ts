@@ -47,6 +47,8 @@ export const purposes = [
   "mark",
   /** Okta's tokens in the store. */
   "upstream",
+  /** A nonce for DPoP proofs. */
+  "dpop-nonce",
   /** The names of entries in the store. */
   "store-key"
 ] as const

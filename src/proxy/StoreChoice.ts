@@ -31,6 +31,10 @@ const opened = (store: Layer.Layer<Store, StoreUnavailable>, field: string): Cho
     )
   )
 
+/** The store that somebody has named, if anybody has. */
+export type Choice = Effect.Effect<Chosen | undefined>
+
+/** The memory of this process, with a warning. */
 const memory: Chosen = Layer.effectDiscard(
   Effect.logWarning(
     `No store (${variables.file}, ${variables.redis}) is set, so sign-ins are kept in memory: a restart signs everybody out. ` +
@@ -38,9 +42,9 @@ const memory: Chosen = Layer.effectDiscard(
   )
 ).pipe(Layer.provideMerge(opened(MemoryStore.layer, "store")))
 
-/** The store that is given in code; without one the memory of this process, with a warning. */
-export const given = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Chosen =>
-  store === undefined ? memory : opened(store, "store")
+/** The store that is given in code. */
+export const inCode = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Choice =>
+  Effect.succeed(store === undefined ? undefined : opened(store, "store"))
 
 const named = Config.all({
   file: Config.String(variables.file).pipe(Config.withDefault("")),
@@ -102,13 +106,16 @@ export const checked = (
   )
 
 /** The store that the environment names; without one the store that is given in code. */
-export const environment = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Chosen =>
-  Effect.map(
+export const inEnvironment = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Choice =>
+  Effect.flatMap(
     named,
     ({ file, redis }) =>
       !isEmpty(redis)
-        ? opened(RedisStore.layer({ url: redis }), variables.redis)
+        ? Effect.succeed(opened(RedisStore.layer({ url: redis }), variables.redis))
         : file !== ""
-        ? opened(SqliteStore.layer({ file }), variables.file)
-        : given(store)
-  ).pipe(Layer.unwrap)
+        ? Effect.succeed(opened(SqliteStore.layer({ file }), variables.file))
+        : inCode(store)
+  )
+
+/** The store that somebody has named, or else the memory of this process. */
+export const orMemory = (choice: Choice): Chosen => Layer.unwrap(Effect.map(choice, (chosen) => chosen ?? memory))

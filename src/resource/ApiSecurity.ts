@@ -18,7 +18,9 @@ export const InvalidRequestAnswer = refusal(400, "OktaInvalidRequest", ["invalid
 
 /** 401: no token, one that is not accepted, or one of too weak or too old a sign-in. */
 export const UnauthorizedAnswer = Schema.Struct({
-  error: Schema.optionalKey(Schema.Literals(["invalid_token", "insufficient_user_authentication"])),
+  error: Schema.optionalKey(
+    Schema.Literals(["invalid_token", "invalid_dpop_proof", "use_dpop_nonce", "insufficient_user_authentication"])
+  ),
   error_description: Schema.String
 }).annotate({ httpApiStatus: 401, identifier: "OktaUnauthorized" })
 

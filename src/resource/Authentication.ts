@@ -3,6 +3,9 @@ import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { count, requestsRefused } from "../observe/Telemetry.ts"
 import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
+import { InvalidTokenBinding } from "../token/DpopError.ts"
+import { boundKey, isOffered } from "../token/DpopProof.ts"
+import { DpopProofs } from "../token/DpopProofs.ts"
 import type { Principal } from "../token/Principal.ts"
 import { InvalidAudience } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
@@ -12,7 +15,7 @@ import { isPreflight, preflightAnswer } from "./Cors.ts"
 import { decider } from "./Decision.ts"
 import type { InvalidPolicy, Policy } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
-import { protectedResources, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
+import { protectedResources, publicUrl, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
 import { compile, type Rule, scopesOf } from "./Rule.ts"
 
 /** Lets requests through to what is guarded, or answers them. */
@@ -54,6 +57,9 @@ const noCredentials: Challenge.NoCredentials = { _tag: "NoCredentials" }
 export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifier> = Effect.gen(function*() {
   const settings = yield* OktaConfig
   const verifier = yield* TokenVerifier
+  const proofs = yield* DpopProofs
+  const dpop = isOffered(settings) ? settings.dpop : "off"
+  const offered = { dpop: dpop !== "off" }
   const resources = protectedResources(settings)
   const forbiddenOrigin = originCheck(settings)
   const decide = yield* decider
@@ -72,10 +78,39 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       : new InvalidAudience({ expected: [...new Set([resource, settings.serverUrl])], actual, ownToken: true })
   }
 
+  /** Whether a token comes as it has to: with a proof by the key that it is bound to, or by itself. */
+  const possession = (
+    { method, originalUrl }: HttpServerRequest.HttpServerRequest,
+    { dpop: header, token: accessToken }: BearerCredentials.Token,
+    claims: AccessTokenClaims
+  ): Effect.Effect<unknown, Challenge.Refusal> | undefined => {
+    const bound = boundKey(claims)
+    if (bound === "unknown") {
+      return Effect.fail(new InvalidTokenBinding({ reason: "is bound to something unknown here" }))
+    }
+    if (header === undefined) {
+      if (bound === "unbound" && dpop !== "require") return undefined
+      return Effect.fail(
+        new InvalidTokenBinding({
+          reason: bound === "unbound"
+            ? "is not bound to a key (DPoP), which the setting dpop requires"
+            : dpop === "off"
+            ? "is bound to a key (DPoP), which cannot be checked: dpop is off, or there is no serverUrl"
+            : "is bound to a key (DPoP), but came as a bearer token"
+        })
+      )
+    }
+    if (bound === "unbound") {
+      return Effect.fail(new InvalidTokenBinding({ reason: "came with the scheme DPoP, but is not bound to a key" }))
+    }
+    const url = publicUrl(settings.serverUrl ?? "", originalUrl)
+    return proofs.check(header.proof, { method, url, accessToken, thumbprint: bound.thumbprint }, settings)
+  }
+
   const prove = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Principal, Challenge.Refusal> => {
     const forbidden = forbiddenOrigin?.(request.headers)
     if (forbidden !== undefined) return Effect.fail(forbidden)
-    const credentials = BearerCredentials.read(request)
+    const credentials = BearerCredentials.read(request, offered)
     switch (credentials._tag) {
       case "None":
         return Effect.fail(noCredentials)
@@ -84,10 +119,22 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
       case "Token":
         return Effect.flatMap(
           verifier.verifyText(credentials.token),
-          ({ claims, principal }) => misdirected(request, claims) ?? Effect.succeed(principal)
+          ({ claims, principal }): Effect.Effect<Principal, Challenge.Refusal> => {
+            const wrong = misdirected(request, claims)
+            if (wrong !== undefined) return Effect.fail(wrong)
+            const proven = possession(request, credentials, claims)
+            return proven === undefined ? Effect.succeed(principal) : Effect.as(proven, principal)
+          }
         )
     }
   }
+
+  const schemesFor = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyArray<Challenge.Scheme> =>
+    dpop === "off"
+      ? ["Bearer"]
+      : dpop === "require" || BearerCredentials.isDpop(headers["authorization"] ?? "")
+      ? ["DPoP"]
+      : ["Bearer", "DPoP"]
 
   const refuse = Effect.fnUntraced(function*(
     refusal: Challenge.Refusal,
@@ -96,7 +143,11 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   ) {
     yield* log(refusal)
     const resource = resourceOf(resources, requestPath(request.originalUrl))
-    const answer = Challenge.answer(refusal, { metadataUrl: resource?.metadataUrl, scopes: scopesOf(rule) })
+    const answer = Challenge.answer(refusal, {
+      metadataUrl: resource?.metadataUrl,
+      scopes: scopesOf(rule),
+      schemes: schemesFor(request)
+    })
     yield* count(requestsRefused.of({ status: String(answer.status), reason: refusal._tag }))
     return answer
   })
@@ -141,6 +192,7 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
     case "DiscoveryFailed":
     case "KeysUnavailable":
     case "CheckFailed":
+    case "DpopProofsUnavailable":
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:

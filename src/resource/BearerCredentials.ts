@@ -1,10 +1,19 @@
 import { Predicate } from "effect"
+import { isRepeated } from "./HeaderLines.ts"
 
 /** What a request brings along to prove itself: a token, nothing that concerns us, or something that is not clear. */
 export type BearerCredentials =
-  | { readonly _tag: "Token"; readonly token: string }
+  | Token
   | { readonly _tag: "None" }
   | { readonly _tag: "Malformed"; readonly reason: string }
+
+/** One token. */
+export interface Token {
+  readonly _tag: "Token"
+  readonly token: string
+  /** There with the scheme `DPoP`: the one proof of the request, absent when there is none or more than one. */
+  readonly dpop?: { readonly proof: string | undefined }
+}
 
 const none: BearerCredentials = { _tag: "None" }
 const malformed = (reason: string): BearerCredentials => ({ _tag: "Malformed", reason })
@@ -18,26 +27,37 @@ export interface CredentialsRequest {
 }
 
 /**
- * The token in a request: from one `Authorization: Bearer` line (RFC 6750 section 2.1), the scheme in any case, never from
- * the query or body.
+ * The token in a request: from one `Authorization` line, of the scheme `Bearer` (RFC 6750 section 2.1) or if it is `offered`
+ * `DPoP` (RFC 9449 section 7.1), in any case, and never from the query or body.
  */
-export const read = (request: CredentialsRequest): BearerCredentials => {
+export const read = (
+  request: CredentialsRequest,
+  offered: { readonly dpop: boolean } = { dpop: false }
+): BearerCredentials => {
   const lines = rawLines(request.source)
   if (lines.repeated !== undefined) return malformed(`more than one ${lines.repeated} header`)
   // Of middleware that sets the header itself there is no raw line.
   const header = lines.authorization ?? request.headers["authorization"]
   if (header === undefined) return none
-  if (!/^bearer(?: |$)/i.test(header)) return none
-  let start = 6
+  const scheme = /^bearer(?: |$)/i.test(header) ? "Bearer" : offered.dpop && isDpop(header) ? "DPoP" : undefined
+  if (scheme === undefined) return none
+  let start = scheme.length
   while (header.charCodeAt(start) === 0x20) start++
   const token = header.slice(start)
-  if (token === "") return malformed("no token behind Bearer")
-  if (token.includes(" ") || token.includes(",")) return malformed("more than one token behind Bearer")
+  if (token === "") return malformed(`no token behind ${scheme}`)
+  if (token.includes(" ") || token.includes(",")) return malformed(`more than one token behind ${scheme}`)
   if (request.url.includes("access_token=") && /[?&]access_token=/.test(request.url)) {
     return malformed("a token in the query besides the one in the header")
   }
-  return { _tag: "Token", token }
+  return scheme === "Bearer" ? { _tag: "Token", token } : { _tag: "Token", token, dpop: { proof: proofOf(request) } }
 }
+
+/** Whether an `Authorization` header is of the scheme `DPoP`. */
+export const isDpop = (header: string): boolean => /^dpop(?: |$)/i.test(header)
+
+/** The one DPoP proof in a request. */
+export const proofOf = ({ headers, source }: Omit<CredentialsRequest, "url">): string | undefined =>
+  isRepeated(source, "dpop") ? undefined : headers["dpop"]
 
 interface RawLines {
   readonly authorization: string | undefined

@@ -1,4 +1,6 @@
 import { HttpServerResponse } from "effect/http"
+import type { DpopError, InvalidTokenBinding } from "../token/DpopError.ts"
+import { proofAlgorithms } from "../token/DpopProof.ts"
 import type { TokenError } from "../token/TokenError.ts"
 import { readableAnswer } from "./Cors.ts"
 import type { UnclearMessage } from "./McpMessage.ts"
@@ -23,6 +25,8 @@ export type Refusal =
   | MalformedCredentials
   | ForbiddenOrigin
   | TokenError
+  | DpopError
+  | InvalidTokenBinding
   | PolicyRefusal
   | UnclearMessage
   | UnreadableBody
@@ -33,14 +37,19 @@ export interface ChallengeContext {
   readonly metadataUrl: string | undefined
   /** Scopes to ask for, as far as it is not known who asks. */
   readonly scopes: ReadonlyArray<string>
+  /** The schemes that a token may come with, that of the request first. */
+  readonly schemes: ReadonlyArray<Scheme>
 }
+
+/** How a token may be sent: by itself, or with a proof that its holder has its key. */
+export type Scheme = "Bearer" | "DPoP"
 
 /** In seconds. */
 const defaultRetryAfter = 5
 
 /**
- * The answer to a refused request. This is the only place that knows the codes of RFC 6750 section 3.1 and RFC
- * 9470 section 3; texts are constant, so that nobody learns more than the code.
+ * The answer to a refused request. This is the only place that knows the codes of RFC 6750 section 3.1, RFC 9449 section 7.1
+ * and RFC 9470 section 3; texts are constant, so that nobody learns more than the code.
  *
  * A client that is told `invalid_token` throws its token away, so trouble of ours or Okta's is never told that way.
  */
@@ -63,6 +72,16 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
     case "ClientNotAllowed":
     case "TokenInactive":
       return challenge(401, context, "invalid_token", "The access token is expired, malformed or not for this server.")
+    case "InvalidTokenBinding":
+      return challenge(401, context, "invalid_token", "The access token was not sent in the way that it has to be.")
+    case "InvalidDpopProof":
+      return challenge(401, context, "invalid_dpop_proof", "The DPoP proof is not good for this request.")
+    case "DpopNonceRequired":
+      return HttpServerResponse.setHeader(
+        challenge(401, context, "use_dpop_nonce", "The DPoP proof needs the nonce that is given here."),
+        "dpop-nonce",
+        refusal.nonce
+      )
     case "InsufficientScope":
       return challenge(
         403,
@@ -96,6 +115,10 @@ export const answer = (refusal: Refusal, context: ChallengeContext): HttpServerR
         : body(400, "invalid_request", "The body cannot be read.", {})
     case "ForbiddenOrigin":
       return body(403, "access_denied", "Requests from there are not allowed.", {})
+    case "DpopProofsUnavailable":
+      return body(503, "temporarily_unavailable", "The DPoP proof cannot be checked at the moment.", {
+        "retry-after": String(defaultRetryAfter)
+      })
     case "DiscoveryFailed":
     case "KeysUnavailable":
     case "IntrospectionUnavailable":
@@ -129,7 +152,7 @@ const body = (
 
 const challenge = (
   status: number,
-  { metadataUrl, scopes }: ChallengeContext,
+  { metadataUrl, schemes, scopes }: ChallengeContext,
   error: string | undefined,
   description: string,
   more: ReadonlyArray<readonly [name: string, value: string]> = []
@@ -140,6 +163,13 @@ const challenge = (
     ...(scopes.length === 0 ? [] : [["scope", scopes.join(" ")]] as const),
     ...more
   ]
-  const challenge = `Bearer ${parameters.map(([name, value]) => `${name}="${value}"`).join(", ")}`
-  return body(status, error, description, { "www-authenticate": challenge.trimEnd() })
+  // What concerns all schemes is told with the first, where clients that know only one header look for it.
+  const challenges = (status === 401 ? schemes : schemes.slice(0, 1)).map((scheme, index) => {
+    const own = [
+      ...(index === 0 ? parameters : []),
+      ...(scheme === "DPoP" ? [["algs", proofAlgorithms.join(" ")]] as const : [])
+    ]
+    return `${scheme} ${own.map(([name, value]) => `${name}="${value}"`).join(", ")}`.trimEnd()
+  })
+  return body(status, error, description, { "www-authenticate": challenges.join(", ") })
 }

@@ -3,7 +3,7 @@ import { HttpServerResponse } from "effect/http"
 /** Answers of ours carry no cookies and no secrets, so any origin may read them. */
 export const readableAnswer = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "WWW-Authenticate, Retry-After"
+  "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After"
 } as const
 
 /** Metadata is public: browser clients read it from anywhere. */
@@ -36,7 +36,7 @@ export const preflightAnswer = ({ headers }: PreflightRequest): HttpServerRespon
       "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
       "access-control-allow-headers": /^[\w!#$%&'*+.^`|~-]+(?: ?, ?[\w!#$%&'*+.^`|~-]+)*$/.test(asked)
         ? asked
-        : "authorization, content-type",
+        : "authorization, content-type, dpop",
       "access-control-max-age": "600",
       vary: "access-control-request-headers"
     }

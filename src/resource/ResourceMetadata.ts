@@ -2,6 +2,7 @@ import { Effect, type Layer, Result } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
 import { basePathOf, routePath } from "../config/PublicUrl.ts"
+import { isOffered, proofAlgorithms } from "../token/DpopProof.ts"
 import { metadataCors } from "./Cors.ts"
 import { isRepeated, severalHosts } from "./HeaderLines.ts"
 
@@ -51,6 +52,13 @@ const belowBase = (serverUrl: string | undefined, path: string): string => {
   return basePath !== "" && isUnder(path, basePath) ? path.slice(basePath.length) : path
 }
 
+/** The public URL of a request without its query, by nothing that the request says of its host. */
+export const publicUrl = (serverUrl: string, url: string): string => {
+  const path = url.replace(/^https?:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0] || "/"
+  const basePath = basePathOf(serverUrl)
+  return basePath !== "" && isUnder(path, basePath) ? new URL(serverUrl).origin + path : serverUrl + path
+}
+
 /** The resource to which a path belongs: that of a protected path, or else the server as a whole. */
 export const resourceOf = (
   resources: ReadonlyArray<ProtectedResource>,
@@ -81,6 +89,12 @@ export const document = (settings: Settings, { resource }: ProtectedResource) =>
       : settings.issuers?.map(({ issuer }) => issuer) ?? [settings.issuer],
     ...(scopes.length > 0 ? { scopes_supported: scopes } : undefined),
     bearer_methods_supported: ["header"],
+    ...(isOffered(settings)
+      ? {
+        dpop_signing_alg_values_supported: proofAlgorithms,
+        dpop_bound_access_tokens_required: settings.dpop === "require"
+      }
+      : undefined),
     ...(settings.resourceName === undefined ? undefined : { resource_name: settings.resourceName })
   }
 }

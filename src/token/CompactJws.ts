@@ -18,9 +18,10 @@ export type Malformation =
 
 /**
  * Takes a compact JWS apart: exactly three non-empty parts of canonical base64url (no padding, no foreign alphabet, no
- * stray bits at the end), the first of them a JSON object.
+ * stray bits at the end), the first of them a JSON object. Headers that hardly any two texts share are better not
+ * `remembered`.
  */
-export const read = (token: string): CompactJws | Malformation => {
+export const read = (token: string, remembered = true): CompactJws | Malformation => {
   const first = token.indexOf(".")
   const last = token.lastIndexOf(".")
   if (first <= 0 || last <= first + 1 || last === token.length - 1 || token.indexOf(".", first + 1) !== last) {
@@ -31,7 +32,7 @@ export const read = (token: string): CompactJws | Malformation => {
   if (bytes.length !== token.length || token.includes("+") || token.includes("/")) {
     return "a part is not canonical base64url"
   }
-  const header = readHeader(token.slice(0, first))
+  const header = readHeader(token.slice(0, first), remembered)
   const payload = decodeCanonical(token.slice(first + 1, last))
   const signature = decodeCanonical(token.slice(last + 1))
   if (header === undefined || payload === undefined || signature === undefined) {
@@ -58,14 +59,14 @@ const mostHeaders = 64
 const longestHeader = 512
 
 /** The header, `null` when it is no JSON object, `undefined` when it is no base64url. */
-const readHeader = (part: string): CompactJws["header"] | null | undefined => {
-  const known = headers.get(part)
+const readHeader = (part: string, remembered: boolean): CompactJws["header"] | null | undefined => {
+  const known = remembered ? headers.get(part) : undefined
   if (known !== undefined) return known
   const bytes = decodeCanonical(part)
   if (bytes === undefined) return undefined
   const header = parse(bytes)
   if (!isJsonObject(header)) return null
-  if (part.length <= longestHeader) {
+  if (remembered && part.length <= longestHeader) {
     if (headers.size >= mostHeaders) headers.clear()
     headers.set(part, Object.freeze(header))
   }

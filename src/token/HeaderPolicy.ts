@@ -34,6 +34,16 @@ const types: { readonly [kind in TokenKind]: RegExp } = {
   "logout-token": /^(?:application\/)?logout\+jwt$/i
 }
 
+const refusedMember = (header: CompactJws["header"], allowed?: string): string | undefined => {
+  for (const member of refusedMembers) {
+    if (member in header && member !== allowed) return member
+  }
+  for (const member in header) {
+    if (member.startsWith("x5t")) return "x5t"
+  }
+  return undefined
+}
+
 /** Decides by its header whether a token may be looked at any further; nothing it names is ever fetched. */
 export const check = (
   header: CompactJws["header"],
@@ -44,11 +54,9 @@ export const check = (
   if (!isAlgorithm(alg) || !accepted.includes(alg)) {
     return new UnsupportedAlgorithm({ expected: accepted, actual: shown(alg) })
   }
-  for (const member of refusedMembers) {
-    if (member in header) return new MalformedToken({ reason: `its header has the member ${member}` })
-  }
-  for (const member in header) {
-    if (member.startsWith("x5t")) return new MalformedToken({ reason: "its header has a member x5t" })
+  const refused = refusedMember(header)
+  if (refused !== undefined) {
+    return new MalformedToken({ reason: `its header has ${refused === "x5t" ? "a" : "the"} member ${refused}` })
   }
   if (
     !(typ === undefined
@@ -59,6 +67,19 @@ export const check = (
   }
   if (typeof kid !== "string" || kid === "") return new MalformedToken({ reason: "its header names no key (kid)" })
   return { algorithm: alg, kid }
+}
+
+/** What the header of a DPoP proof says about its signature; or what is wrong with it, in words that follow "the proof". */
+export const checkProof = (
+  header: CompactJws["header"],
+  accepted: ReadonlyArray<Algorithm>
+): { readonly algorithm: Algorithm; readonly jwk: unknown } | string => {
+  const { alg, jwk, typ } = header
+  if (typ !== "dpop+jwt") return `is of the type ${shown(typ)}, and not dpop+jwt`
+  if (!isAlgorithm(alg) || !accepted.includes(alg)) return `is signed by the algorithm ${shown(alg)}`
+  const refused = refusedMember(header, "jwk")
+  if (refused !== undefined) return `has the header member ${refused}`
+  return jwk === undefined ? "has no key (jwk) in its header" : { algorithm: alg, jwk }
 }
 
 /** The kind of token in words. */

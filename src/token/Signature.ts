@@ -142,7 +142,8 @@ const verifyHere = (method: Method, key: KeyObject, signingInput: Uint8Array, si
   }
 }
 
-const make = (): Signature["Service"] => {
+/** One that shares its threads with no other. */
+export const make = (): Signature["Service"] => {
   let inPool = 0
   let budget = budgets.unknown
   let spent = 0

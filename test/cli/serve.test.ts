@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers"
 import manifest from "../../package.json" with { type: "json" }
 import type * as Serve from "../../src/cli/serve.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { run, start } from "./Command.ts"
 import { begin, exchange, httpServer, once, serve } from "./Serving.ts"
 
@@ -201,7 +202,7 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
       assert.strictEqual(
         headers["www-authenticate"],
         `Bearer resource_metadata="${SERVER_URL}/.well-known/oauth-protected-resource/tools", ` +
-          "scope=\"mcp:read mcp:write\""
+          `scope="mcp:read mcp:write"${dpopChallenge}`
       )
     }))
 

@@ -27,7 +27,7 @@ const settingsOf = (options: Given) => {
 
 describe("the settings", () => {
   it("have defaults for everything but issuer and audience", () => {
-    const { clockTolerance, maxTokenLifetime, ...others } = settingsOf(native)
+    const { clockTolerance, dpopProofLifetime, maxTokenLifetime, ...others } = settingsOf(native)
     assert.deepStrictEqual(others, {
       mode: "native",
       issuer: "https://acme.okta.com/oauth2/default",
@@ -38,10 +38,12 @@ describe("the settings", () => {
       scopesSupported: [],
       scopeHierarchy: {},
       algorithms: ["RS256"],
+      dpop: "accept",
       loopbackOnly: false,
       foreignEndpoints: false
     })
     assert.strictEqual(Duration.toSeconds(clockTolerance), 30)
+    assert.strictEqual(Duration.toSeconds(dpopProofLifetime), 60)
     assert.strictEqual(Duration.toHours(maxTokenLifetime), 24)
   })
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
 import * as Environment from "../../src/config/Environment.ts"
+import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as StoreChoice from "../../src/proxy/StoreChoice.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
@@ -12,14 +13,18 @@ import { newFile } from "../store/StoreFile.ts"
 import { build } from "./ProxyTest.ts"
 
 const environment = (variables: Readonly<Record<string, string>>, store?: Layer.Layer<Store, StoreUnavailable>) =>
-  StoreChoice.environment(store).pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))))
+  StoreChoice.orMemory(StoreChoice.inEnvironment(store)).pipe(
+    Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables)))
+  )
+
+const given = (store?: Layer.Layer<Store, StoreUnavailable>) => StoreChoice.orMemory(StoreChoice.inCode(store))
 
 const broken = Layer.effect(Store, Effect.fail(new StoreUnavailable({ operation: "open", reason: "it is away" })))
 
 describe("the store of proxy mode", () => {
   it.effect("is memory, with a warning, when nothing is said", () =>
     Effect.gen(function*() {
-      for (const layer of [StoreChoice.given(undefined), environment({}), environment({ SQLITE_FILE: " " })]) {
+      for (const layer of [given(), environment({}), environment({ SQLITE_FILE: " " })]) {
         const { failure, warnings } = yield* build(layer)
         assert.isUndefined(failure)
         assert.lengthOf(warnings, 1)
@@ -30,7 +35,7 @@ describe("the store of proxy mode", () => {
   it.effect("is the file, or the one given in code, without a warning", () =>
     Effect.gen(function*() {
       const file = environment({ SQLITE_FILE: yield* newFile }, broken)
-      for (const layer of [file, environment({}, MemoryStore.layer), StoreChoice.given(MemoryStore.layer)]) {
+      for (const layer of [file, environment({}, MemoryStore.layer), given(MemoryStore.layer)]) {
         assert.deepInclude(yield* build(layer), { failure: undefined, warnings: [] })
       }
     }))
@@ -72,34 +77,48 @@ describe("the store of proxy mode", () => {
       assert.deepStrictEqual(both.problems.map(({ field }) => field), ["SQLITE_FILE"])
     }))
 
-  it.effect("has no effect in native mode, which is said at the start", () =>
+  it.effect("has no effect in native mode without DPoP, which is said at the start", () =>
     Effect.gen(function*() {
       const native = {
         OKTA_ISSUER: "https://acme.okta.com/oauth2/default",
         OKTA_AUDIENCE: "api://default",
         SERVER_URL: "http://127.0.0.1:1"
       }
-      const start = (variables: Readonly<Record<string, string>>, options: OktaAuth.StartOptions = {}) =>
+      const withoutDpop = { dpop: "off" } as const
+      const start = (
+        variables: Readonly<Record<string, string>>,
+        options: OktaAuth.StartOptions & Partial<OktaOptions> = withoutDpop
+      ) =>
         build(
           OktaAuth.layerConfig({ ...options, failFast: false }).pipe(
             Layer.provide(OktaTest.layer()),
             Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ ...native, ...variables })))
           )
         )
-      const said = Effect.map(start({ SQLITE_FILE: "a.sqlite" }, { store: broken, admit: {} }), ({ warnings }) =>
+      const unused = { store: broken, admit: {} }
+      const said = Effect.map(start({ SQLITE_FILE: "a.sqlite" }, { ...withoutDpop, ...unused }), ({ warnings }) =>
         warnings)
       assert.include((yield* said).join(), "in native mode, where store and admit and SQLITE_FILE have no effect")
       const redis = yield* start({ REDIS_URL: "redis://:canary@127.0.0.1" })
       assert.include(redis.warnings.join(), "REDIS_URL has no effect")
       assert.notInclude(redis.warnings.join(), "canary")
       assert.notInclude((yield* start({ SQLITE_FILE: " " })).warnings.join(), "no effect")
+      const { failure, warnings } = yield* start({ SQLITE_FILE: yield* newFile }, unused)
+      assert.isUndefined(failure)
+      assert.include(warnings.join(), "in native mode, where admit has no effect")
+      assert.deepStrictEqual(
+        (yield* start({}, { store: broken })).problems.map(({ field }) =>
+          field
+        ),
+        ["store"]
+      )
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>
     Effect.gen(function*() {
       const file = yield* build(environment({ SQLITE_FILE: "/does/not/exist/store.sqlite" }))
       assert.deepStrictEqual(file.problems.map(({ field }) => field), ["SQLITE_FILE"])
-      for (const layer of [StoreChoice.given(broken), environment({}, broken)]) {
+      for (const layer of [given(broken), environment({}, broken)]) {
         const { problems } = yield* build(layer)
         assert.deepStrictEqual(problems, [{ field: "store", message: "is a store that cannot be opened: it is away." }])
       }

@@ -3,6 +3,7 @@ import { Effect, Layer, Redacted } from "effect"
 import { CurrentPrincipal, OktaAuth } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { defects } from "../support/defects.ts"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { type Answer, type Asked, ownHeaders, serve, TestServer } from "./TestServer.ts"
 
 const whoami = Effect.map(CurrentPrincipal, (principal) => HttpServerResponse.jsonUnsafe(principal))
@@ -21,7 +22,7 @@ const good = { scopes: ["mcp:use", "files:read", "files:write"] }
 
 const common = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+  "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
   "cache-control": "no-store",
   "content-type": "application/json"
 }
@@ -39,13 +40,19 @@ const refused = (status: number, challenge: string | undefined, body: object) =>
 }
 
 const noCredentials = (context: string) =>
-  refused(401, `Bearer ${context}`, { error_description: "Send an access token as a bearer token." })
+  refused(401, `Bearer ${context}${dpopChallenge}`, { error_description: "Send an access token as a bearer token." })
 
 const withError = (status: number, error: string, error_description: string) => (context: string) =>
-  refused(status, `Bearer error="${error}", error_description="${error_description}", ${context}`, {
-    error,
-    error_description
-  })
+  refused(
+    status,
+    `Bearer error="${error}", error_description="${error_description}", ${context}${
+      status === 401 ? dpopChallenge : ""
+    }`,
+    {
+      error,
+      error_description
+    }
+  )
 
 const invalidToken = withError(
   401,
@@ -137,7 +144,7 @@ layer(TestServer.layer(app, settings))("a guarded route answers", (it) => {
       const head = yield* ask("/mcp", { method: "HEAD" })
       assert.deepStrictEqual([head.status, head.body, ownHeaders(head)], [401, "", {
         ...common,
-        "www-authenticate": `Bearer ${ofMcp}`
+        "www-authenticate": `Bearer ${ofMcp}${dpopChallenge}`
       }])
     }))
 

@@ -4,6 +4,7 @@ import { CurrentPrincipal, EndpointPolicy, OktaAuth, OktaSecurity } from "effect
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import type { TokenOptions } from "../../src/testing/OktaTest.ts"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { ownHeaders, serve, TestServer } from "./TestServer.ts"
 
 class NoSuchFile
@@ -143,10 +144,10 @@ layer(TestServer.layer(app, settings))("an HttpApi behind OktaSecurity", (it) =>
       const missing = yield* ask("/files/a")
       assert.deepStrictEqual([missing.status, ownHeaders(missing)], [401, {
         "access-control-allow-origin": "*",
-        "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+        "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
         "cache-control": "no-store",
         "content-type": "application/json",
-        "www-authenticate": `Bearer ${metadata}, scope="api:use files:read"`
+        "www-authenticate": `Bearer ${metadata}, scope="api:use files:read"${dpopChallenge}`
       }])
       const insufficient = yield* ask("/jobs", { method: "DELETE", token: { scopes: ["api:use"] } })
       assert.strictEqual(insufficient.status, 403)
@@ -209,7 +210,10 @@ describe("an HttpApi behind OktaSecurity", () => {
     type Refusal = Extract<Failure, { readonly error_description: string }>
     expectTypeOf<Refusal>().toEqualTypeOf<
       | { readonly error: "invalid_request"; readonly error_description: string }
-      | { readonly error?: "invalid_token" | "insufficient_user_authentication"; readonly error_description: string }
+      | {
+        readonly error?: "invalid_token" | "invalid_dpop_proof" | "use_dpop_nonce" | "insufficient_user_authentication"
+        readonly error_description: string
+      }
       | { readonly error: "insufficient_scope" | "access_denied"; readonly error_description: string }
       | { readonly error: "temporarily_unavailable"; readonly error_description: string }
     >()

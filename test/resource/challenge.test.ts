@@ -11,11 +11,16 @@ import {
   InsufficientScope
 } from "../../src/resource/PolicyRefusal.ts"
 import { ForbiddenOrigin } from "../../src/resource/RequestOrigin.ts"
+import { DpopNonceRequired, DpopProofsUnavailable } from "../../src/token/DpopError.ts"
 import * as TokenError from "../../src/token/TokenError.ts"
 
 const issuer = "https://acme.okta.com/oauth2/default"
 const metadataUrl = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
-const context = { metadataUrl, scopes: ["files:read", "files:write"] }
+const context: Challenge.ChallengeContext = {
+  metadataUrl,
+  scopes: ["files:read", "files:write"],
+  schemes: ["Bearer"]
+}
 
 const answerOf = async (refusal: Challenge.Refusal, to: Challenge.ChallengeContext = context) => {
   const { body, headers, status } = HttpServerResponse.toWeb(Challenge.answer(refusal, to))
@@ -27,7 +32,7 @@ const answerOf = async (refusal: Challenge.Refusal, to: Challenge.ChallengeConte
 /** What every refusal has. */
 const always = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+  "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
   "cache-control": "no-store"
 }
 
@@ -165,9 +170,30 @@ describe("the answer to a refused request", () => {
     it.effect(what, () => Effect.promise(async () => assert.deepStrictEqual<object>(await answerOf(refusal), expected)))
   }
 
+  it.effect("tells of every scheme where a token is asked for, and goes on in that of the request", () =>
+    Effect.promise(async () => {
+      const schemes: Challenge.ChallengeContext["schemes"] = ["Bearer", "DPoP"]
+      const algs = "algs=\"RS256 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519\""
+      const none = await answerOf({ _tag: "NoCredentials" }, { metadataUrl: undefined, scopes: ["a"], schemes })
+      assert.strictEqual(none.headers["www-authenticate"], `Bearer scope="a", DPoP ${algs}`)
+      const lacking = new InsufficientScope({ required: ["b"], missing: ["b"], granted: [] })
+      const forbidden = await answerOf(lacking, { metadataUrl: undefined, scopes: [], schemes })
+      assert.notInclude(forbidden.headers["www-authenticate"], "DPoP")
+      const dpop = await answerOf(lacking, { metadataUrl: undefined, scopes: [], schemes: ["DPoP"] })
+      assert.strictEqual(
+        dpop.headers["www-authenticate"],
+        "DPoP error=\"insufficient_scope\", error_description=\"The access token does not allow this operation.\", " +
+          `scope="b", ${algs}`
+      )
+      const away = await answerOf(new DpopProofsUnavailable({ reason: "it is away" }))
+      assert.deepStrictEqual([away.status, away.headers["retry-after"]], [503, "5"])
+      const nonce = await answerOf(new DpopNonceRequired({ nonce: "n" }), { ...context, schemes: ["DPoP"] })
+      assert.deepStrictEqual([nonce.status, nonce.headers["dpop-nonce"]], [401, "n"])
+    }))
+
   it.effect("names neither metadata nor scopes where there are none", () =>
     Effect.promise(async () => {
-      const nothing = { metadataUrl: undefined, scopes: [] }
+      const nothing: Challenge.ChallengeContext = { metadataUrl: undefined, scopes: [], schemes: ["Bearer"] }
       const none = await answerOf({ _tag: "NoCredentials" }, nothing)
       assert.strictEqual(none.headers["www-authenticate"], "Bearer")
       const bad = await answerOf(new TokenError.TokenInactive({ issuer }), nothing)

@@ -38,7 +38,7 @@ layer(TestServer.layer(app, { serverUrl: "https://mcp.example.com", protectedPat
           assert.strictEqual(answer.body, "")
           assert.deepStrictEqual(ownHeaders(answer), {
             "access-control-allow-origin": "*",
-            "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+            "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
             "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
             "access-control-allow-headers": "authorization,content-type,mcp-protocol-version",
             "access-control-max-age": "600",
@@ -54,7 +54,7 @@ layer(TestServer.layer(app, { serverUrl: "https://mcp.example.com", protectedPat
         for (const asked of [undefined, "", "a b", "x;y", "\"", ",", "authorization,"]) {
           const headers = asked === undefined ? preflight : { ...preflight, "access-control-request-headers": asked }
           const answer = yield* ask("/mcp", { method: "OPTIONS", headers })
-          assert.strictEqual(answer.headers["access-control-allow-headers"], "authorization, content-type", asked)
+          assert.strictEqual(answer.headers["access-control-allow-headers"], "authorization, content-type, dpop", asked)
         }
       }))
 
@@ -80,7 +80,10 @@ layer(TestServer.layer(app, { serverUrl: "https://mcp.example.com", protectedPat
         assert.deepStrictEqual(refusals.map(({ status }) => status), [401, 401, 400, 403])
         for (const refusal of refusals) {
           assert.strictEqual(refusal.headers["access-control-allow-origin"], "*")
-          assert.strictEqual(refusal.headers["access-control-expose-headers"], "WWW-Authenticate, Retry-After")
+          assert.strictEqual(
+            refusal.headers["access-control-expose-headers"],
+            "WWW-Authenticate, DPoP-Nonce, Retry-After"
+          )
           assert.isDefined(refusal.headers["www-authenticate"])
         }
         assert.strictEqual(okta.issuer, "https://test.okta.com/oauth2/default")

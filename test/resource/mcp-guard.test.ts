@@ -5,6 +5,7 @@ import { Effect, Layer, Redacted, Schema } from "effect"
 import { CurrentPrincipal, OktaAuth, Principal } from "effect-okta"
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
 import type { TokenOptions } from "../../src/testing/OktaTest.ts"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { TestServer } from "./TestServer.ts"
 
 const Whoami = Tool.make("whoami", {
@@ -127,7 +128,7 @@ layer(TestServer.layer(app, settings))("an McpServer behind the guard", (it) => 
       const { ask } = yield* TestServer
       const challenge =
         "Bearer resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource/mcp\", " +
-        "scope=\"mcp:use\""
+        `scope="mcp:use"${dpopChallenge}`
       for (const method of ["GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"]) {
         const body = method === "POST"
           ? { body: initialize, headers: json }

@@ -6,6 +6,7 @@ import { type McpPolicies, OktaAuth, ToolPolicy } from "effect-okta"
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { TokenOptions } from "../../src/testing/OktaTest.ts"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { type AppServices, type Asked, serve, TestServer } from "./TestServer.ts"
 
 const tool = (name: string) => Tool.make(name, { success: Schema.String })
@@ -197,7 +198,10 @@ layer(
         for (const body of [asked.body ?? "", "no JSON"]) {
           const answer = yield* ask("/mcp", { ...asked, body })
           assert.strictEqual(answer.status, 401)
-          assert.strictEqual(answer.headers["www-authenticate"], `Bearer ${metadata}, scope="openid mcp:use"`)
+          assert.strictEqual(
+            answer.headers["www-authenticate"],
+            `Bearer ${metadata}, scope="openid mcp:use"${dpopChallenge}`
+          )
         }
       }))
 

@@ -3,6 +3,7 @@ import { Effect, Exit, Layer, Schema, Scope } from "effect"
 import { EndpointPolicy, OktaAuth, OktaSecurity, Policy } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { dpopChallenge } from "../support/Proofs.ts"
 import { type AppServices, now, serve } from "./TestServer.ts"
 
 const ok = Effect.succeed(HttpServerResponse.text("ok"))
@@ -103,7 +104,7 @@ describe("a policy", () => {
       "insufficient_user_authentication",
       "Bearer error=\"insufficient_user_authentication\", " +
       "error_description=\"This operation needs a stronger or more recent sign-in.\", " +
-      `${metadata}, scope="mcp:use a", acr_values="${strong} phr", max_age="60"`
+      `${metadata}, scope="mcp:use a", acr_values="${strong} phr", max_age="60"${dpopChallenge}`
     ]
   ]
   const ways: ReadonlyArray<readonly [way: string, app: (policy: Policy) => Layer.Layer<never, never, AppServices>]> = [

@@ -4,13 +4,14 @@ import { OktaAuth } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { get as httpGet } from "node:http"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
+import { dpopChallenge, dpopMetadata } from "../support/Proofs.ts"
 import { type Asked, ownHeaders, serve, TestServer } from "./TestServer.ts"
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
 const cors = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+  "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
   "access-control-allow-methods": "GET, HEAD, OPTIONS",
   "access-control-allow-headers": "*"
 }
@@ -26,6 +27,7 @@ const shared = {
   authorization_servers: [OktaTest.issuer],
   scopes_supported: ["mcp:use", "files:read"],
   bearer_methods_supported: ["header"],
+  ...dpopMetadata,
   resource_name: "Files of Acme"
 }
 
@@ -116,7 +118,7 @@ describe("the metadata", () => {
       const challenged = yield* ask("/services/mcp")
       assert.strictEqual(
         challenged.headers["www-authenticate"],
-        `Bearer resource_metadata="https://example.com${wellKnown}/services/mcp"`
+        `Bearer resource_metadata="https://example.com${wellKnown}/services/mcp"${dpopChallenge}`
       )
     }))
 
@@ -141,7 +143,8 @@ describe("the metadata", () => {
         resource: "https://mcp.example.com",
         authorization_servers: [OktaTest.issuer],
         scopes_supported: ["mcp:use"],
-        bearer_methods_supported: ["header"]
+        bearer_methods_supported: ["header"],
+        ...dpopMetadata
       })
     }))
 
@@ -154,7 +157,8 @@ describe("the metadata", () => {
       assert.deepStrictEqual(Object.keys(JSON.parse((yield* ask(wellKnown)).body)), [
         "resource",
         "authorization_servers",
-        "bearer_methods_supported"
+        "bearer_methods_supported",
+        ...Object.keys(dpopMetadata)
       ])
     }))
 
@@ -196,7 +200,7 @@ describe("the metadata", () => {
       const { headers, status } = yield* server.ask(path, asked)
       assert.deepStrictEqual(
         [status, headers["www-authenticate"]],
-        [401, `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"`],
+        [401, `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"${dpopChallenge}`],
         `${asked?.method ?? "GET"} ${path}`
       )
     }
@@ -253,7 +257,11 @@ describe("the metadata", () => {
             resume(Effect.succeed(answer.headers["www-authenticate"]))
           })
         })
-        assert.strictEqual(challenge, `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"`, path)
+        assert.strictEqual(
+          challenge,
+          `Bearer resource_metadata="https://mcp.example.com${wellKnown}${resource}"${dpopChallenge}`,
+          path
+        )
       }
     }))
 

@@ -13,6 +13,8 @@ import { CurrentPrincipal } from "../../src/token/Principal.ts"
 import type { TokenError } from "../../src/token/TokenError.ts"
 import { TokenVerifier, type VerifiedToken } from "../../src/token/TokenVerifier.ts"
 
+import { dpopChallenge } from "./Proofs.ts"
+
 /** When the tests take place, in seconds since 1970. */
 export const startedAt = Date.UTC(2026, 0, 15, 12) / 1000
 
@@ -226,7 +228,7 @@ export const assertRefused = (
   const metadata = `resource_metadata="${server}/.well-known/oauth-protected-resource${resource}"`
   const challenge =
     `Bearer ${error === undefined ? "" : `error="${error}", error_description="${description}", `}${metadata}` +
-    (scope === undefined ? "" : `, scope="${scope}"`)
+    (scope === undefined ? "" : `, scope="${scope}"`) + (status === 401 ? dpopChallenge : "")
   const { connection: _connection, "content-length": length, date: _date, "keep-alive": _alive, ...headers } =
     answer.headers
   const body = JSON.stringify({ ...(error === undefined ? undefined : { error }), error_description: description })
@@ -236,7 +238,7 @@ export const assertRefused = (
       "content-type": "application/json",
       "cache-control": "no-store",
       "access-control-allow-origin": "*",
-      "access-control-expose-headers": "WWW-Authenticate, Retry-After",
+      "access-control-expose-headers": "WWW-Authenticate, DPoP-Nonce, Retry-After",
       ...(as === "access_denied"
         ? undefined
         : as === "temporarily_unavailable"

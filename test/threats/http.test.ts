@@ -5,6 +5,7 @@ import * as OktaAuth from "../../src/OktaAuth.ts"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { CurrentPrincipal, type Principal } from "../../src/token/Principal.ts"
 import { assertAccepted, assertRefused, GuardedServer, serverUrl } from "../support/GuardedServer.ts"
+import { dpopMetadata } from "../support/Proofs.ts"
 import { assertAnswer, assertRawAnswer, mint, text } from "../support/Refusals.ts"
 
 layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("D. Bearer extraction", (it) => {
@@ -150,7 +151,7 @@ layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("D. Bear
         const authorization of [
           "Basic YWRhOmNhbmFyeQ==",
           "Digest username=YWRhOmNhbmFyeQ",
-          "DPoP YWRhOmNhbmFyeQ",
+          "GNAP YWRhOmNhbmFyeQ",
           "YWRhOmNhbmFyeQ"
         ]
       ) {
@@ -241,7 +242,8 @@ layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("D. Requ
         assert.deepStrictEqual(JSON.parse(document.body), {
           resource: `${serverUrl}${suffix}`,
           authorization_servers: [OktaTest.issuer],
-          bearer_methods_supported: ["header"]
+          bearer_methods_supported: ["header"],
+          ...dpopMetadata
         })
       }
       const absolute = yield* server.raw(text(["Host: evil.example"], { target: "http://evil.example/mcp" }))

@@ -4,6 +4,7 @@ import { HttpRouter, HttpServerResponse } from "effect/http"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { TestServer } from "../resource/TestServer.ts"
+import { dpopMetadata } from "../support/Proofs.ts"
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 const origin = "https://evil.example"
@@ -24,7 +25,8 @@ layer(TestServer.layer(app, settings))("K. Metadata", (it) => {
         assert.deepStrictEqual(JSON.parse((yield* ask(`${wellKnown}${path}`)).body), {
           resource,
           authorization_servers: [OktaTest.issuer],
-          bearer_methods_supported: ["header"]
+          bearer_methods_supported: ["header"],
+          ...dpopMetadata
         })
       }
     }))

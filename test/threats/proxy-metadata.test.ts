@@ -1,10 +1,12 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import { exportJWK, generateKeyPair, SignJWT } from "jose"
 import {
   type Answer,
   claimsOf,
   make,
   membersOf,
+  now,
   type ProxyScene,
   redirectUri,
   Scene,
@@ -131,6 +133,17 @@ const promises: Readonly<Record<string, (scene: ProxyScene, value: unknown) => E
     Effect.sync(() => assert.notMatch(listed(value).join(), /HS|none/)),
   introspection_endpoint_auth_signing_alg_values_supported: (_, value) =>
     Effect.sync(() => assert.notMatch(listed(value).join(), /HS|none/)),
+  dpop_signing_alg_values_supported: Effect.fnUntraced(function*(scene, value) {
+    for (const alg of listed(value)) {
+      const dpop = yield* Effect.promise(async () => {
+        const { privateKey, publicKey } = await generateKeyPair(alg)
+        return new SignJWT({ jti: alg, htm: "POST", htu: `${serverUrl}/oauth/token`, iat: now })
+          .setProtectedHeader({ typ: "dpop+jwt", alg, jwk: await exportJWK(publicKey) }).sign(privateKey)
+      })
+      const { error } = membersOf(yield* scene.one.token(scene.redemption("no code"), { dpop }))
+      assert.strictEqual(error, "invalid_grant", alg)
+    }
+  }),
   authorization_response_iss_parameter_supported: Effect.fnUntraced(function*(scene, value) {
     assert.isTrue(value)
     const { location } = yield* scene.browser().ask(scene.authorizeUrl({ prompt: "none" }))

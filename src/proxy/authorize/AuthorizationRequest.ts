@@ -1,5 +1,6 @@
 import { Effect, Option, Result, Schema } from "effect"
 import { Scope } from "../../config/OktaConfig.ts"
+import { isOffered } from "../../token/DpopProof.ts"
 import { type Client, hasRedirectUri } from "../client/Client.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import { type AuthorizationErrorCode, AuthorizationRefused } from "../OAuthError.ts"
@@ -21,6 +22,8 @@ export const ApprovedRequest = Schema.Struct({
   resource: Schema.String,
   /** Of the client's PKCE, by S256 (RFC 7636). */
   codeChallenge: Schema.String,
+  /** The thumbprint of the key that the code will be bound to (RFC 9449 section 10). */
+  dpopKey: Schema.optionalKey(Schema.String),
   /** Whether the person is to be asked for consent once more (`prompt=consent`). */
   asksAgain: Schema.optionalKey(Schema.Boolean),
   /** What Okta is to do though the person has signed in before: ask again (`prompt=login`). */
@@ -42,6 +45,7 @@ export const parameters: ReadonlyArray<string> = [
   "resource",
   "code_challenge",
   "code_challenge_method",
+  "dpop_jkt",
   "prompt",
   "max_age",
   "acr_values"
@@ -131,6 +135,10 @@ export const read = (
   if (!/^[A-Za-z0-9_-]{43}$/.test(codeChallenge)) {
     return refused("invalid_request", "The code_challenge must have 43 characters of base64url.")
   }
+  const dpopKey = isOffered(settings) ? first("dpop_jkt") : undefined
+  if (dpopKey !== undefined && !/^[A-Za-z0-9_-]{43}$/.test(dpopKey)) {
+    return refused("invalid_request", "The dpop_jkt must have 43 characters of base64url.")
+  }
   const resource = resourceOf(all("resource"), settings)
   if (resource === undefined) {
     return refused("invalid_target", "The resource must be one, and one of this server's.")
@@ -156,6 +164,7 @@ export const read = (
     scopes,
     resource,
     codeChallenge,
+    ...(dpopKey === undefined ? undefined : { dpopKey }),
     ...(prompts.includes("consent") ? { asksAgain: true } : undefined),
     // Okta has no account chooser of its own: who signs in again may do so as somebody else.
     ...(prompts.includes("login") || prompts.includes("select_account") ? { prompt: "login" } : undefined),

@@ -34,7 +34,9 @@ export const ClientMetadata = Schema.Struct({
   /** There with `private_key_jwt` only; public members only. */
   jwks: Schema.optionalKey(Schema.Struct({ keys: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) })),
   /** Where the keys are, in place of them; of a client that is described by a document. */
-  jwks_uri: Schema.optionalKey(Schema.String)
+  jwks_uri: Schema.optionalKey(Schema.String),
+  /** Whether it is given no tokens but those that are bound to a key of its own (RFC 9449 section 5.2). */
+  dpop_bound_access_tokens: Schema.optionalKey(Schema.Boolean)
 })
 
 /** What is known of a client. */

@@ -20,7 +20,7 @@ const methodOf = ({ clientSecrets, keys }: ConfiguredClient): AuthenticationMeth
   keys !== undefined ? "private_key_jwt" : clientSecrets.length > 0 ? "client_secret_basic" : "none"
 
 const clientOf = (configured: ConfiguredClient): Client => {
-  const { clientId, keys, mayIntrospect, name, redirectUris, serviceScopes } = configured
+  const { clientId, dpopBoundAccessTokens, keys, mayIntrospect, name, redirectUris, serviceScopes } = configured
   return {
     clientId,
     origin: "configured",
@@ -32,7 +32,8 @@ const clientOf = (configured: ConfiguredClient): Client => {
       grant_types: ["authorization_code", "refresh_token"],
       application_type: "web",
       ...(name === undefined ? undefined : { client_name: name }),
-      ...(keys === undefined ? undefined : { jwks: { keys } })
+      ...(keys === undefined ? undefined : { jwks: { keys } }),
+      ...(dpopBoundAccessTokens ? { dpop_bound_access_tokens: true } : undefined)
     }
   }
 }

@@ -1,5 +1,5 @@
 import { Array, Effect, Predicate, Result, Schema, SchemaIssue } from "effect"
-import { readKeySet } from "../../provider/JsonWebKey.ts"
+import { isSecret, readKeySet } from "../../provider/JsonWebKey.ts"
 import { isWeb, longest, problem } from "../authorize/RedirectUri.ts"
 import { jwtBearer } from "../grant/GrantTypes.ts"
 import { ApplicationType, AuthenticationMethod, type ClientMetadata, GrantType } from "./ClientMetadata.ts"
@@ -51,11 +51,6 @@ const listOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).annotate({ message: "is not a list" }).check(
     Schema.makeFilter((items: ReadonlyArray<unknown>) => items.length > 0 || "is empty")
   )
-
-/** Members of keys that are for nobody else (RFC 7518 section 6). */
-const secretMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
-
-const isSecret = (key: unknown): boolean => secretMembers.some((member) => Predicate.hasProperty(key, member))
 
 const keyProblem = (jwks: unknown): string | undefined => {
   const keys = Predicate.hasProperty(jwks, "keys") ? jwks.keys : undefined
@@ -112,6 +107,9 @@ const sent = (listed: ReadonlyArray<string>, kind: Kind) => {
     contacts: Schema.optionalKey(Schema.Array(text(320)).annotate({ message: "is not a list" })),
     jwks: Schema.optionalKey(Schema.Unknown.check(Schema.makeFilter(keyProblem))),
     jwks_uri: Schema.optionalKey(WebPage),
+    dpop_bound_access_tokens: Schema.optionalKey(
+      Schema.Boolean.annotate({ message: "is neither true nor false" })
+    ),
     software_id: Schema.optionalKey(text(200)),
     software_version: Schema.optionalKey(text(200))
   })
@@ -229,6 +227,7 @@ export const reader = (
       application_type: request.application_type ?? (redirect_uris.every(isWeb) ? "web" : "native"),
       ...(client_name === undefined ? undefined : { client_name }),
       ...(client_uri === undefined ? undefined : { client_uri }),
+      ...(request.dpop_bound_access_tokens === true ? { dpop_bound_access_tokens: true } : undefined),
       ...(method !== "private_key_jwt" ? undefined : jwks === undefined ? definedUri(request) : publicKeys(jwks))
     })
   }

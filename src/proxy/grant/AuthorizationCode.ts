@@ -14,7 +14,9 @@ const AuthorizationCode = Schema.Struct({
   redirectUri: Schema.String,
   /** Of the client's own PKCE, by S256. */
   codeChallenge: Schema.String,
-  resource: Schema.String
+  resource: Schema.String,
+  /** The thumbprint of the key that only its holder may redeem the code with (RFC 9449 section 10). */
+  dpopKey: Schema.optionalKey(Schema.String)
 })
 
 /** What an authorization code stands for. */
@@ -26,6 +28,8 @@ export interface Redemption {
   readonly redirectUri: string
   readonly codeVerifier: Redacted.Redacted<string>
   readonly resource?: string | undefined
+  /** The thumbprint of a key that the client has proven to hold. */
+  readonly dpopKey?: string | undefined
 }
 
 /** How long a code is good. */
@@ -148,6 +152,8 @@ export const make = (keeping: {
         ? "the redirect URI is not the one of the authorization request"
         : !provesChallenge(Redacted.value(redemption.codeVerifier), record.codeChallenge)
         ? "the code verifier does not belong to the code challenge"
+        : record.dpopKey !== undefined && redemption.dpopKey !== record.dpopKey
+        ? "it does not come with a DPoP proof by the key that the code is bound to"
         : undefined
       // Last of all, so that the code is still good where something before it could not be done; and after it nothing is
       // asked about the grant, which whoever comes second ends at once.

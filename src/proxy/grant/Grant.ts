@@ -7,7 +7,7 @@ import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { Admission } from "../Admission.ts"
 import * as Audit from "../Audit.ts"
 import type { ApprovedRequest } from "../authorize/AuthorizationRequest.ts"
-import { type Client, mayRefresh } from "../client/Client.ts"
+import { type Client, isConfidential, mayRefresh } from "../client/Client.ts"
 import { OktaClient, type OktaSession, type OktaUnavailable } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
@@ -16,7 +16,7 @@ import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
 import { isNamed, type Name } from "./GrantIndex.ts"
 import { type Grant, isRenewable, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
 import * as IdJagGrant from "./IdJagGrant.ts"
-import { TokenIssuer } from "./IssuedToken.ts"
+import { TokenIssuer, tokenType } from "./IssuedToken.ts"
 import * as OktaCheck from "./OktaCheck.ts"
 import * as OktaTokens from "./OktaTokens.ts"
 import * as RefreshToken from "./RefreshToken.ts"
@@ -24,6 +24,8 @@ import * as RefreshToken from "./RefreshToken.ts"
 /** What a client is given. */
 export interface Tokens {
   readonly accessToken: Redacted.Redacted<string>
+  /** How it is to be sent: `DPoP` if it is bound to a key. */
+  readonly type: "Bearer" | "DPoP"
   /** In seconds. */
   readonly expiresIn: number
   /** None where the client does not use them, or Okta gave us none. */
@@ -102,11 +104,12 @@ export class Grants extends Context.Service<Grants, {
       const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
       /** A token of this server's. */
-      const issueOwn = (grantId: string, grant: Grant, scopes: ReadonlyArray<string>) =>
+      const issueOwn = (grantId: string, grant: Grant, scopes: ReadonlyArray<string>, dpopKey: string | undefined) =>
         issuer.issue({
           principal: { ...grant.user, scopes, clientId: grant.clientId, sessionId: grantId },
           resource: grant.resource,
-          notAfter: validUntil(grant)
+          notAfter: validUntil(grant),
+          dpopKey
         }).pipe(
           Effect.map(({ expiresAt, issuedAt, token }) => ({ token, expiresIn: expiresAt - issuedAt })),
           Effect.mapError(({ message }) => new InvalidGrant({ reason: message }))
@@ -126,31 +129,36 @@ export class Grants extends Context.Service<Grants, {
         client: Client,
         grantId: string,
         grant: Grant,
-        asked: ReadonlyArray<string>
+        asked: ReadonlyArray<string>,
+        dpopKey: string | undefined
       ) {
         const { expiresIn, scopes, token } = settings.passThrough
           ? yield* handOn(grant)
-          : { ...yield* issueOwn(grantId, grant, asked), scopes: asked }
+          : { ...yield* issueOwn(grantId, grant, asked, dpopKey), scopes: asked }
         const refreshToken = isRenewable(grant) && mayRefresh(client)
           ? yield* RefreshToken.write(sealed, { grantId, generation: grant.generation })
           : undefined
-        return { accessToken: token, expiresIn, refreshToken, scopes: scopes ?? asked }
+        return { accessToken: token, type: tokenType(dpopKey), expiresIn, refreshToken, scopes: scopes ?? asked }
       })
 
-      /** The grant, which from now on is kept for as long as grants are. */
-      const begin = Effect.fnUntraced(function*(grantId: string) {
-        const found = yield* records.find(grantId)
-        if (Option.isNone(found)) return Option.none<Grant>()
-        const usedAt = yield* nowInSeconds
-        const grant = { ...found.value.value, usedAt }
-        yield* records.replace(grantId, found.value, grant, timeToLive(grant, usedAt))
-        return Option.some(grant)
-      })
+      /** The grant, which from now on is kept for as long as grants are, and bound to the key of a client that has no other. */
+      const begin = (client: Client, dpopKey: string | undefined) =>
+        Effect.fnUntraced(function*(grantId: string) {
+          const found = yield* records.find(grantId)
+          if (Option.isNone(found)) return Option.none<Grant>()
+          const usedAt = yield* nowInSeconds
+          const bound = dpopKey === undefined || isConfidential(client) ? undefined : { dpopKey }
+          const grant: Grant = { ...found.value.value, usedAt, ...bound }
+          yield* records.replace(grantId, found.value, grant, timeToLive(grant, usedAt))
+          return Option.some(grant)
+        })
 
       const redeem = Effect.fnUntraced(function*(client: Client, redemption: AuthorizationCode.Redemption) {
         const { clientId } = client
-        const { code, prepared } = yield* codes.redeem({ clientId, redemption, prepare: begin, onEnded: end })
-        const tokens = yield* issue(client, code.grantId, prepared, prepared.scopes)
+        const { dpopKey } = redemption
+        const prepare = begin(client, dpopKey)
+        const { code, prepared } = yield* codes.redeem({ clientId, redemption, prepare, onEnded: end })
+        const tokens = yield* issue(client, code.grantId, prepared, prepared.scopes, dpopKey)
         yield* audit((origin) => new TokensIssued({ ...origin, ...told(code.grantId, prepared, tokens) }))
         return tokens
       })
@@ -185,14 +193,14 @@ export class Grants extends Context.Service<Grants, {
 
       const redeemIdJag = Effect.fnUntraced(function*(client: Client, assertion: IdJagGrant.Assertion) {
         const { grant, grantId } = yield* grantFor(client, assertion)
-        const tokens = yield* issue(client, grantId, grant, grant.scopes)
+        const tokens = yield* issue(client, grantId, grant, grant.scopes, assertion.dpopKey)
         yield* audit((origin) => new TokensIssued({ ...origin, ...told(grantId, grant, tokens) }))
         return tokens
       })
 
       return Grants.of({
         create: Effect.fnUntraced(function*(session, request) {
-          const { clientId, clientName, codeChallenge, redirectUri, resource, scopes } = request
+          const { clientId, clientName, codeChallenge, dpopKey, redirectUri, resource, scopes } = request
           const grantId = randomBytes(16).toString("base64url")
           const createdAt = yield* nowInSeconds
           const { sessionId: oktaSession, tokens, user } = session
@@ -210,7 +218,8 @@ export class Grants extends Context.Service<Grants, {
             ...(oktaSession === undefined ? undefined : { oktaSession }),
             okta: yield* OktaTokens.seal(sealed, tokens)
           }, untilRedeemed)
-          const code = yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource })
+          const bound = dpopKey === undefined ? undefined : { dpopKey }
+          const code = yield* codes.issue({ grantId, clientId, redirectUri, codeChallenge, resource, ...bound })
           return { code, grantId }
         }),
         // What has begun to change the store is done to its end, though the client may have gone away.
@@ -221,7 +230,7 @@ export class Grants extends Context.Service<Grants, {
           const scopes = refreshment.scopes === undefined || refreshment.scopes.length === 0
             ? grant.scopes
             : grant.scopes.filter((scope) => refreshment.scopes?.includes(scope))
-          const tokens = yield* issue(client, grantId, grant, scopes)
+          const tokens = yield* issue(client, grantId, grant, scopes, refreshment.dpopKey)
           yield* audit((origin) => new TokensRefreshed({ ...origin, ...told(grantId, grant, tokens) }))
           return tokens
         }),

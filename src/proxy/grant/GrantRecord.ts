@@ -25,6 +25,8 @@ export const Grant = Schema.Struct({
   scopes: Schema.Array(Schema.String),
   /** The resource that its tokens are for (RFC 8707). */
   resource: Schema.String,
+  /** The thumbprint of the key that its refresh tokens are bound to, of a public client (RFC 9449 section 5). */
+  dpopKey: Schema.optionalKey(Schema.String),
   /** The number of the current refresh token. */
   generation: Schema.Int,
   createdAt: Schema.Number,

@@ -22,6 +22,8 @@ export interface Assertion {
   /** Fewer scopes than Okta allows. */
   readonly scopes?: ReadonlyArray<string> | undefined
   readonly resource?: string | undefined
+  /** The thumbprint of a key that the client has proven to hold. */
+  readonly dpopKey?: string | undefined
 }
 
 /** Why no grant comes of an ID-JAG. */

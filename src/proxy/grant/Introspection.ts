@@ -23,7 +23,7 @@ export const isOffered = ({ clients }: ProxySettings): boolean => clients.some((
 /** What is told of a token that is good for something (RFC 7662 section 2.2). */
 const ofAccessToken = ({ preferred_username: username, ...claims }: OwnToken.AccessToken) => ({
   active: true,
-  token_type: "Bearer",
+  token_type: claims["cnf"] === undefined ? "Bearer" : "DPoP",
   username,
   ...claims
 })

@@ -15,6 +15,8 @@ export interface Issuance {
   readonly resource: string
   /** When what Okta granted ends, in seconds since 1970. */
   readonly notAfter?: number | undefined
+  /** The thumbprint of the key that the token is bound to, if it is to one (RFC 9449 section 6.1). */
+  readonly dpopKey?: string | undefined
 }
 
 /** An access token, and what is told about it; times are in seconds since 1970. */
@@ -35,6 +37,9 @@ export class GrantExpired extends Schema.TaggedError<GrantExpired>()("GrantExpir
       "person sign in again."
   }
 }
+
+/** How an access token is to be sent (RFC 9449 section 5). */
+export const tokenType = (dpopKey: string | undefined): "Bearer" | "DPoP" => dpopKey === undefined ? "Bearer" : "DPoP"
 
 /** The longest life of an access token, in seconds. */
 export const longestLifetime = 3600
@@ -68,6 +73,7 @@ export class TokenIssuer extends Context.Service<TokenIssuer, {
               iat: issuedAt,
               exp: expiresAt,
               jti,
+              ...(issuance.dpopKey === undefined ? undefined : { cnf: { jkt: issuance.dpopKey } }),
               ...claimsOf(issuance)
             }).setProtectedHeader({ alg: algorithm, typ: "at+jwt", kid }).sign(privateKey)
           )

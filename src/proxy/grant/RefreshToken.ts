@@ -62,6 +62,8 @@ export interface Refreshment {
   /** Fewer scopes than were granted, for this access token. */
   readonly scopes?: ReadonlyArray<string> | undefined
   readonly resource?: string | undefined
+  /** The thumbprint of a key that the client has proven to hold. */
+  readonly dpopKey?: string | undefined
 }
 
 /** Why tokens are not refreshed. */
@@ -107,6 +109,9 @@ export const rotation = (
     while (Option.isSome(current)) {
       const grant = current.value.value
       if (grant.clientId !== clientId) return yield* refused("the refresh token was issued to another client")
+      if (grant.dpopKey !== undefined && grant.dpopKey !== refreshment.dpopKey) {
+        return yield* refused("it does not come with a DPoP proof by the key that the refresh token is bound to")
+      }
       const found = standing(generation, grant.generation)
       if (found === "unknown") return yield* refused("the refresh token is newer than the grant")
       if (found === "replayed") {

@@ -7,13 +7,15 @@ import type { Client } from "../client/Client.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import { resourceNamed } from "../ResourceIndicator.ts"
 import { GrantTypeNotAllowed, InvalidTarget, ScopesNotGranted } from "./GrantError.ts"
-import type { TokenIssuer } from "./IssuedToken.ts"
+import { type TokenIssuer, tokenType } from "./IssuedToken.ts"
 import { narrowed } from "./Narrowed.ts"
 
 /** What a client asks for itself. */
 export interface ServiceRequest {
   readonly scopes?: ReadonlyArray<string> | undefined
   readonly resource?: string | undefined
+  /** The thumbprint of a key that the client has proven to hold. */
+  readonly dpopKey?: string | undefined
 }
 
 /**
@@ -26,7 +28,7 @@ export const issuance = (
 ) =>
   Effect.fnUntraced(function*(
     { clientId, serviceScopes }: Client,
-    { resource: asked, scopes: wanted }: ServiceRequest
+    { dpopKey, resource: asked, scopes: wanted }: ServiceRequest
   ) {
     if (serviceScopes === undefined) return yield* new GrantTypeNotAllowed({ grantType: "client_credentials" })
     const resource = resourceNamed(settings, asked)
@@ -37,9 +39,10 @@ export const issuance = (
     const scopes = narrowed(serviceScopes, wanted)
     if (scopes === undefined) return yield* new ScopesNotGranted({ granted: serviceScopes, asked: wanted ?? [] })
     const principal: Service = { _tag: "Service", subject: clientId, clientId, scopes }
-    const { expiresAt, issuedAt, token } = yield* Effect.orDie(issuer.issue({ principal, resource }))
+    const { expiresAt, issuedAt, token } = yield* Effect.orDie(issuer.issue({ principal, resource, dpopKey }))
     yield* audit((origin) => new ServiceTokenIssued({ ...origin, clientId: clientHandle(clientId), scopes, resource }))
-    return { accessToken: token, expiresIn: expiresAt - issuedAt, refreshToken: undefined, scopes }
+    const type = tokenType(dpopKey)
+    return { accessToken: token, type, expiresIn: expiresAt - issuedAt, refreshToken: undefined, scopes }
   })
 
 /** Whether the owner of this server still lists the client with all that its token allows. */

@@ -3,6 +3,7 @@ import { HttpServerResponse } from "effect/http"
 import { noteError } from "../../observe/Span.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
+import type { DpopError } from "../../token/DpopError.ts"
 import type { InvalidClient } from "../client/ClientAuthentication.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
@@ -29,6 +30,7 @@ export type TokenRefusal =
   | IntrospectionNotAllowed
   | InvalidGrant
   | InvalidTarget
+  | DpopError
   | ScopesNotGranted
   | TokenNotRevocable
   | TooManyRequests
@@ -84,7 +86,14 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
       return refused(400, "invalid_scope", "The scope is more than was granted.")
     case "TokenNotRevocable":
       return refused(400, "unsupported_token_type", "A service's access token ends by itself, within an hour.")
+    case "InvalidDpopProof":
+      return refused(400, "invalid_dpop_proof", "The DPoP proof is missing, or not good for this request.")
+    case "DpopNonceRequired":
+      return refused(400, "use_dpop_nonce", "The DPoP proof needs the nonce that is given here.", {
+        "dpop-nonce": error.nonce
+      })
     case "DocumentUnavailable":
+    case "DpopProofsUnavailable":
     case "StoreUnavailable":
       return unavailable(undefined)
     case "OktaUnavailable":

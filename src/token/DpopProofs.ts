@@ -1,0 +1,102 @@
+import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { createHash } from "node:crypto"
+import type { Settings } from "../config/OktaConfig.ts"
+import { ReplayDetected } from "../observe/AuditEvent.ts"
+import { AuditLog, record } from "../observe/AuditLog.ts"
+import { count, dpopProofs, outcomeOf } from "../observe/Telemetry.ts"
+import { type DpopError, DpopNonceRequired, InvalidDpopProof } from "./DpopError.ts"
+import { type DpopProof, mistake, type ProvenRequest, read } from "./DpopProof.ts"
+import { ProofReplays } from "./ProofReplays.ts"
+import { make as makeSignature, Signature } from "./Signature.ts"
+
+/** Nonces of this server's, without which it takes no proof. */
+export interface Nonces {
+  readonly current: Effect.Effect<string>
+  readonly isGood: (nonce: string) => Effect.Effect<boolean>
+}
+
+/** The nonces that proofs must have: none, unless the settings ask for them. */
+export const ProofNonces = Context.Reference<Nonces | undefined>("effect-okta/token/ProofNonces", {
+  defaultValue: () => undefined
+})
+
+/** What is asked of a proof besides being in order. */
+export interface Proving extends ProvenRequest {
+  /** The thumbprint of the key that it has to be by. */
+  readonly thumbprint?: string | undefined
+}
+
+/** Checks proofs that whoever sends a token has its key. */
+export interface Checker {
+  /**
+   * The thumbprint of the key that a proof is by, to whoever is the first to use it. Several proofs in one request, or none, are
+   * no proof.
+   */
+  readonly check: (
+    proof: string | undefined,
+    proving: Proving,
+    settings: Pick<Settings, "clockTolerance" | "dpopProofLifetime">
+  ) => Effect.Effect<string, DpopError>
+}
+
+const invalid = (reason: string) => Effect.fail(new InvalidDpopProof({ reason }))
+
+const make = Effect.gen(function*() {
+  const replays = yield* ProofReplays
+  const nonces = yield* ProofNonces
+  const audit = yield* AuditLog
+  return (signature: Signature["Service"]): Checker => {
+    const useUp = Effect.fnUntraced(function*({ claims, thumbprint }: DpopProof, until: number, now: number) {
+      const name = createHash("sha256").update(`${thumbprint} ${claims.jti}`).digest("base64url")
+      if (yield* replays.isFirst(name, Math.ceil(until - now) + 1)) return
+      yield* record(audit, (at) => new ReplayDetected({ at, what: "DPoP proof" }))
+      return yield* invalid("has been used before")
+    })
+
+    const checkNonce = Effect.fnUntraced(function*({ claims }: DpopProof, { current, isGood }: Nonces) {
+      if (claims.nonce !== undefined && (yield* isGood(claims.nonce))) return
+      return yield* new DpopNonceRequired({ nonce: yield* current })
+    })
+
+    const check: Checker["check"] = Effect.fnUntraced(
+      function*(text, proving, { clockTolerance, dpopProofLifetime }) {
+        if (text === undefined) return yield* invalid("is missing, or there is more than one")
+        const proof = read(text)
+        if (typeof proof === "string") return yield* invalid(proof)
+        const { algorithm, claims, jws, key, thumbprint } = proof
+        if (proving.thumbprint !== undefined && thumbprint !== proving.thumbprint) {
+          return yield* invalid("is by another key than that of the token")
+        }
+        const now = (yield* Clock.currentTimeMillis) / 1000
+        const lifetime = Duration.toSeconds(dpopProofLifetime)
+        const wrong = mistake(proof, proving, { lifetime, tolerance: Duration.toSeconds(clockTolerance) }, now)
+        if (wrong !== undefined) return yield* invalid(wrong)
+        if (!(yield* signature.verify(algorithm, key, jws.signingInput, jws.signature))) {
+          return yield* invalid("has a signature that does not fit its key")
+        }
+        if (nonces !== undefined) yield* checkNonce(proof, nonces)
+        yield* useUp(proof, claims.iat + lifetime, now)
+        return thumbprint
+      },
+      (self) => Effect.onExit(self, (exit) => count(dpopProofs.of({ outcome: outcomeOf(exit) })))
+    )
+    return { check }
+  }
+})
+
+/**
+ * The checks of DPoP proofs, by one memory of those that were used.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9449.html#section-4.3
+ */
+export const DpopProofs = Context.Reference<Checker>("effect-okta/token/DpopProofs", {
+  defaultValue: () => Effect.runSync(make)(makeSignature())
+})
+
+/** The same, with the threads of the other signatures. */
+export const layer: Layer.Layer<never, never, Signature> = Layer.effect(
+  DpopProofs,
+  Effect.gen(function*() {
+    return (yield* make)(yield* Signature)
+  })
+)
