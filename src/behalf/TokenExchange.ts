@@ -15,7 +15,21 @@ import { CurrentPrincipal } from "../token/Principal.ts"
 import * as Remembered from "../token/Remembered.ts"
 import * as SubjectToken from "../token/SubjectToken.ts"
 
-/** Okta gives no token for the other API (RFC 8693 section 2.2.2). */
+/**
+ * Okta gives no token for the other API (RFC 8693 section 2.2.2).
+ *
+ * @example
+ * ```ts
+ * import { TokenExchange } from "effect-okta"
+ * import { Effect } from "effect"
+ *
+ * // No token, where Okta says that there is none; an outage goes on as one.
+ * export const billing = Effect.gen(function*() {
+ *   const { get } = yield* TokenExchange
+ *   return yield* Effect.asSome(get({ audience: "api://billing", scopes: "invoices:read" }))
+ * }).pipe(Effect.catchTag("ExchangeRefused", () => Effect.succeedNone))
+ * ```
+ */
 export class ExchangeRefused extends Schema.TaggedError<ExchangeRefused>()("ExchangeRefused", {
   /** Okta's code, such as `invalid_scope`. */
   error: Schema.String,
