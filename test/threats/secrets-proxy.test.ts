@@ -17,6 +17,7 @@ import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
 import { build } from "../proxy/ProxyTest.ts"
+import * as Leaving from "../support/Leaving.ts"
 import {
   asTimePasses,
   codeVerifier,
@@ -173,6 +174,30 @@ const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["sto
     yield* leaving.ask("/oauth/logout", { body: new URLSearchParams({ request }) })
   }
   yield* leaving.ask(`/oauth/logout?id_token_hint=${canary}&state=${canary}`)
+
+  // Somebody who looks at what is connected, and whom Okta signs out.
+  const visitor = scene.browser()
+  const toPage = yield* visitor.ask("/oauth/connections")
+  for (const name of ["state", "nonce", "code_challenge"]) keep(toPage.location.searchParams.get(name))
+  const backToPage = yield* Effect.orDie(scene.okta.authorize(toPage.location))
+  keep(backToPage.searchParams.get("code"))
+  yield* visitor.ask(backToPage)
+  const connections = yield* visitor.ask("/oauth/connections")
+  for (const form of [canary, fieldsOf(connections)["form"] ?? ""]) {
+    keep(form)
+    yield* visitor.ask("/oauth/connections", { body: new URLSearchParams({ form, grant: canary, confirmed: "yes" }) })
+  }
+  for (const { value } of visitor.cookies.values()) keep(value)
+  const subject = { sub_id: { format: "email", email: `${canary}@example.com` } }
+  for (const claims of [{ jti: canary }, { jti: canary }, { aud: canary }]) {
+    const [revocation, logout] = [
+      yield* Leaving.revocationToken(scene, claims),
+      yield* Leaving.logoutToken(scene, { sub: `nobody-${canary}`, ...claims })
+    ]
+    keep(revocation, logout)
+    yield* Leaving.revokeAll(scene.one, revocation, subject)
+    yield* Leaving.logOut(scene.one, logout)
+  }
   for (const { value } of leaving.cookies.values()) keep(value)
 
   // Okta in trouble, and Okta that says no, at both of its jobs.
