@@ -189,7 +189,7 @@ const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["sto
   }
   for (const { value } of visitor.cookies.values()) keep(value)
   const subject = { sub_id: { format: "email", email: `${canary}@example.com` } }
-  for (const claims of [{ jti: canary }, { jti: canary }, { aud: canary }]) {
+  for (const claims of [{ jti: canary }, { jti: canary }, { aud: "nobody" }]) {
     const [revocation, logout] = [
       yield* Leaving.revocationToken(scene, claims),
       yield* Leaving.logoutToken(scene, { sub: `nobody-${canary}`, ...claims })
