@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Redacted } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Redacted } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { SignJWT } from "jose"
@@ -14,6 +14,7 @@ import { AuditEvent } from "../../src/observe/AuditEvent.ts"
 import { spans } from "../../src/observe/Span.ts"
 import { metrics } from "../../src/observe/Telemetry.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
+import { jwtBearer } from "../../src/proxy/grant/GrantTypes.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { ec, ring, rsa } from "../proxy/grant/KeyRing.ts"
 import { build } from "../proxy/ProxyTest.ts"
@@ -47,8 +48,10 @@ const settings: Partial<OktaOptions> = {
     clientId: "resource-server",
     clientSecrets: [Redacted.make(`resource-${canary}`)],
     redirectUris: [],
-    mayIntrospect: true
-  }]
+    mayIntrospect: true,
+    serviceScopes: ["mcp:read"]
+  }],
+  enterpriseManaged: true
 }
 
 /** A whole session, with everything on the way that can go wrong, and every secret that there was. */
@@ -233,6 +236,27 @@ const session = Effect.fnUntraced(function*(store: NonNullable<SceneOptions["sto
   keep(last.refreshToken, last.accessToken)
   yield* TestClock.adjust("61 minutes")
   const renewed = grant(yield* scene.one.token(scene.refreshment(last.refreshToken)))
+
+  // A service, and a client that brings Okta's word for a person: good, used, and one that is no such thing.
+  const service = yield* scene.one.token({ ...inspector, grant_type: "client_credentials" })
+  keep(tokensOf(service).accessToken)
+  const time = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+  const idJag = yield* scene.okta.mint({
+    cid: undefined,
+    scp: undefined,
+    jti: `jti-${canary}`,
+    aud: serverUrl,
+    client_id: inspector.client_id,
+    resource: serverUrl,
+    iat: time,
+    exp: time + 60
+  }, { typ: "oauth-id-jag+jwt" })
+  keep(idJag)
+  const bring = (assertion: string) => scene.one.token({ ...inspector, grant_type: jwtBearer, assertion })
+  keep(tokensOf(yield* bring(idJag)).accessToken)
+  for (const bad of [idJag, `${idJag.slice(0, -8)}AAAAAAAA`, canary]) {
+    assert.strictEqual((yield* bring(bad)).status, 400)
+  }
 
   // What went to Okta and came from there.
   const tokensOfOkta: Array<string> = []
