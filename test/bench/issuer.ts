@@ -33,11 +33,17 @@ export const startIssuer = async (): Promise<Issuer> => {
     response.setHeader("content-type", "application/json")
     response.setHeader("cache-control", "max-age=3600")
     if (request.url === "/oauth2/default/v1/keys") response.end(JSON.stringify(jwks))
-    else if (request.url?.includes("/.well-known/")) {
+    else if (request.url === "/oauth2/default/v1/introspect") {
+      request.resume().on("end", () => response.end(JSON.stringify({ active: true })))
+    } else if (request.url === "/oauth2/default/v1/token") {
+      const answer = { access_token: randomUUID(), token_type: "Bearer", expires_in: 3600, scope: "files:read" }
+      request.resume().on("end", () => response.end(JSON.stringify(answer)))
+    } else if (request.url?.includes("/.well-known/")) {
       response.end(JSON.stringify({
         issuer: url,
         jwks_uri: `${url}/v1/keys`,
         authorization_endpoint: `${url}/v1/authorize`,
+        introspection_endpoint: `${url}/v1/introspect`,
         token_endpoint: `${url}/v1/token`
       }))
     } else response.writeHead(404).end("{}")

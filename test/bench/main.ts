@@ -5,6 +5,7 @@ import { parseArgs } from "node:util"
 import { type HttpMeasured, measureHttp } from "./http.ts"
 import { algorithms, startIssuer } from "./issuer.ts"
 import { loopDelays, measure, type Measured, median, mustRefuse, type Scene, timesAsFast } from "./measure.ts"
+import { measureOkta } from "./okta.ts"
 import { bundleSizes, importTimes } from "./weight.ts"
 
 const { values: { quick, write } } = parseArgs({
@@ -88,6 +89,20 @@ const http = async (): Promise<string> => {
   )
 }
 
+const okta = async (): Promise<string> => {
+  progress("Questions to Okta")
+  const issuer = await startIssuer()
+  const measured = await measureOkta(issuer, quick ? 3 : 11)
+  await issuer.close()
+  const [alone] = measured
+  return table(
+    ["", "first time, µs", "again, µs", "again, times as long as verified"],
+    measured.map((
+      { again, first, name }
+    ) => [name, first.toFixed(0), again.toFixed(1), (again / alone!.again).toFixed(1)])
+  )
+}
+
 const weight = async (): Promise<string> => {
   progress("Import times and bundle sizes")
   const times = await importTimes(quick ? 3 : 15)
@@ -167,6 +182,13 @@ machine, each waiting for its answer. The processor time is the server's own. Of
 than effect-okta remembers.
 
 ${await http()}
+
+## Questions to Okta
+
+What [introspection and exchange](enterprise.md) cost a token, RS256, 32 callers: the first time Okta is asked, here one on the same machine that
+answers at once; again, within a minute, its answer is known.
+
+${await okta()}
 
 ## Weight
 
