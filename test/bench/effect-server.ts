@@ -18,7 +18,14 @@ const Routes = Layer.merge(
 await serve((issuer) => {
   const server = createServer()
   const App = HttpRouter.serve(Routes, { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provide(OktaAuth.layer({ issuer, audience, serverUrl: "https://mcp.example.com", failFast: true })),
+    Layer.provide(OktaAuth.layer({
+      issuer,
+      audience,
+      serverUrl: "https://mcp.example.com",
+      // The proofs are made before all rounds begin.
+      dpopProofLifetime: "10 minutes",
+      failFast: true
+    })),
     Layer.provide([
       FetchHttpClient.layer,
       NodeHttpServer.layer(() => server, { port: 0, host: "127.0.0.1" }),

@@ -2,6 +2,7 @@ import autocannon from "autocannon"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { ProofKey } from "../support/Proofs.ts"
 import { type Issuer, received } from "./issuer.ts"
 import { median } from "./measure.ts"
 import type { Report } from "./server.ts"
@@ -10,6 +11,9 @@ const connections = 32
 
 /** More than the 10 000 that are remembered, so that one comes again only when it has been forgotten. */
 const unseenEach = 400
+
+/** In a second. */
+const mostProofs = 12_000
 
 export interface HttpMeasured {
   readonly server: "effect-okta" | "express"
@@ -44,8 +48,11 @@ const start = async (file: string, issuer: Issuer): Promise<Running> => {
 
 const next = async (child: ChildProcess): Promise<Report> => (await once(child, "message"))[0]
 
-const load = async (server: Running, path: string, tokens: ReadonlyArray<string>, seconds: number) => {
-  const share = Math.ceil(tokens.length / connections)
+/** The headers of one request. */
+type Headers = Readonly<Record<string, string>>
+
+const load = async (server: Running, path: string, requests: ReadonlyArray<Headers>, seconds: number) => {
+  const share = Math.ceil(requests.length / connections)
   let client = 0
   const before = await server.cpu()
   const result = await autocannon({
@@ -53,10 +60,8 @@ const load = async (server: Running, path: string, tokens: ReadonlyArray<string>
     connections,
     duration: seconds,
     setupClient: (connection) => {
-      const own = tokens.slice(client * share, ++client * share)
-      connection.setRequests(
-        own.map((token) => ({ method: "GET", path, headers: { authorization: `Bearer ${token}` } }))
-      )
+      const own = requests.slice(client * share, ++client * share)
+      connection.setRequests(own.map((headers) => ({ method: "GET", path, headers })))
     }
   })
   const cpu = await server.cpu() - before
@@ -64,27 +69,47 @@ const load = async (server: Running, path: string, tokens: ReadonlyArray<string>
   return { requestsPerSecond: result.requests.average, cpu: cpu / result.requests.total, p99: result.latency.p99 }
 }
 
+/** More than are sent in so many seconds, since each is good once. */
+const proven = (key: ProofKey, tokens: ReadonlyArray<string>, seconds: number): ReadonlyArray<Headers> => {
+  const iat = Math.floor(Date.now() / 1000)
+  return Array.from({ length: mostProofs * seconds }, (_, i) => {
+    const token = tokens[i % tokens.length] ?? ""
+    return { authorization: `DPoP ${token}`, dpop: key.proof({ url: "https://mcp.example.com/guarded", iat, token }) }
+  })
+}
+
 /** The same route open and guarded, of both servers, taking turns. */
 export const measureHttp = async (issuer: Issuer, rounds: number, seconds: number) => {
   const unseen = issuer.tokens("RS256", connections * unseenEach).map(received)
-  const seen = unseen.slice(0, connections)
+  const bearer = (tokens: ReadonlyArray<string>) =>
+    tokens.map((token): Headers => ({ authorization: `Bearer ${token}` }))
+  const seen = bearer(unseen.slice(0, connections))
+  const key = new ProofKey()
+  const bound = issuer.tokens("RS256", connections, key.thumbprint).map(received)
   const servers = {
     "effect-okta": await start("effect-server.ts", issuer),
     express: await start("express-server.ts", issuer)
   }
   const routes = [
-    { route: "open", path: "/open", tokens: seen },
-    { route: "guarded, tokens seen before", path: "/guarded", tokens: seen },
-    { route: "guarded, tokens never seen", path: "/guarded", tokens: unseen }
+    { route: "open", path: "/open", requests: (): ReadonlyArray<Headers> => seen },
+    { route: "guarded, tokens seen before", path: "/guarded", requests: (): ReadonlyArray<Headers> => seen },
+    { route: "guarded, tokens never seen", path: "/guarded", requests: () => bearer(unseen) }
   ]
-  const table = routes.flatMap(({ path, route, tokens }) =>
-    (["effect-okta", "express"] as const).map((server) => ({
-      server,
-      route,
-      runs: new Array<Awaited<ReturnType<typeof load>>>(),
-      run: () => load(servers[server], path, tokens, seconds)
-    }))
-  )
+  const row = (server: keyof typeof servers, { path, requests, route }: (typeof routes)[number]) => ({
+    server,
+    route,
+    runs: new Array<Awaited<ReturnType<typeof load>>>(),
+    run: () => load(servers[server], path, requests(), seconds)
+  })
+  const table = [
+    ...routes.flatMap((route) => (["effect-okta", "express"] as const).map((server) => row(server, route))),
+    // Express's middleware has no DPoP that remembers proofs, so that there is nothing to compare with.
+    row("effect-okta", {
+      route: "guarded, DPoP: tokens seen before, a new proof each",
+      path: "/guarded",
+      requests: () => proven(key, bound, seconds)
+    })
+  ]
   for (let round = -1; round < rounds; round++) {
     for (const { run, runs } of table) {
       const measured = await run()

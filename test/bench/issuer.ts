@@ -11,8 +11,8 @@ export interface Issuer {
   readonly url: string
   readonly jwks: { readonly keys: ReadonlyArray<Record<string, string>> }
   readonly publicKey: (algorithm: SigningAlgorithm) => KeyObject
-  /** Distinct access tokens with the claims of Okta's, good for an hour, as bytes. */
-  readonly tokens: (algorithm: SigningAlgorithm, count: number) => ReadonlyArray<Buffer>
+  /** Distinct access tokens with the claims of Okta's, good for an hour, as bytes; bound to the key of a thumbprint, if to any. */
+  readonly tokens: (algorithm: SigningAlgorithm, count: number, boundTo?: string) => ReadonlyArray<Buffer>
   readonly close: () => Promise<void>
 }
 
@@ -53,7 +53,7 @@ export const startIssuer = async (): Promise<Issuer> => {
   if (address === null || typeof address === "string") throw new Error("The issuer does not listen on TCP.")
   const url = `http://127.0.0.1:${address.port}/oauth2/default`
 
-  const token = (alg: SigningAlgorithm): Buffer => {
+  const token = (alg: SigningAlgorithm, boundTo: string | undefined): Buffer => {
     const now = Math.floor(Date.now() / 1000)
     const header = { kid: `bench-${alg}`, alg }
     const payload = {
@@ -68,7 +68,8 @@ export const startIssuer = async (): Promise<Issuer> => {
       scp: ["openid", "profile", "files:read"],
       auth_time: now - 60,
       sub: "ada.lovelace@example.com",
-      groups: ["Everyone", "Engineering"]
+      groups: ["Everyone", "Engineering"],
+      ...(boundTo === undefined ? undefined : { cnf: { jkt: boundTo } })
     }
     const input = `${encode(header)}.${encode(payload)}`
     const { privateKey } = pairs[alg]
@@ -82,7 +83,7 @@ export const startIssuer = async (): Promise<Issuer> => {
     url,
     jwks,
     publicKey: (algorithm) => pairs[algorithm].publicKey,
-    tokens: (algorithm, count) => Array.from({ length: count }, () => token(algorithm)),
+    tokens: (algorithm, count, boundTo) => Array.from({ length: count }, () => token(algorithm, boundTo)),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

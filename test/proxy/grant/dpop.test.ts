@@ -147,6 +147,18 @@ describe("the token endpoint", () => {
       assert.deepStrictEqual(claimsOf(tokensOf(renewed).accessToken)["cnf"], { jkt: thief.thumbprint })
     }))
 
+  it.effect("binds the tokens of services as well", () =>
+    Effect.gen(function*() {
+      const scene = yield* make({ settings: { clients: [{ ...confidential, serviceScopes: ["mcp:read"] }] } })
+      const form = { grant_type: "client_credentials", resource: `${serverUrl}/mcp` }
+      const answer = yield* scene.one.token(form, { authorization, ...proofOf() })
+      assert.strictEqual(answer.status, 200, answer.body)
+      const { access_token: token, token_type } = membersOf(answer)
+      assert.strictEqual(token_type, "DPoP")
+      assert.strictEqual((yield* call(scene, String(token))).status, 200)
+      assert.strictEqual((yield* scene.one.call(String(token))).status, 401)
+    }))
+
   it.effect("may be told to give bound tokens only, by the settings or by the client", () =>
     Effect.gen(function*() {
       const scene = yield* make({ client: { dpop_bound_access_tokens: true } })
