@@ -48,14 +48,14 @@ const badOf = (issuer: RawIssuer["Service"]) => {
 
 const visible = nasty.map((text) => text.replace(/[^\t -~]/g, ""))
 
-/** A refusal as RFC 6750 has it: JSON, and one challenge that says the same. */
+/** A refusal as RFC 6750 and RFC 9449 have it: JSON, and one header of challenges, the first of which says the same. */
 const assertRefusal = ({ body, headers, status }: Got, expected: number, error: string | undefined) => {
   assert.strictEqual(status, expected, body)
   const text = error === undefined ? "" : `"error":"${error}",`
   assert.match(body, new RegExp(`^\\{${text}"error_description":"[^"]+"\\}$`))
   assert.strictEqual(headers.get("cache-control"), "no-store")
   const challenge = headers.get("www-authenticate") ?? ""
-  assert.match(challenge, /^Bearer (?:\w+="[^"]*"(?:, (?=\w)|$))+$/)
+  assert.match(challenge, /^(?:(?:Bearer|DPoP) (?:\w+="[^"]*"(?:, (?=\w)|$))+){1,2}$/)
   assert.strictEqual(/[ ]error="(\w+)"/.exec(challenge)?.[1], error)
 }
 
@@ -83,11 +83,11 @@ layer(RawIssuer.layer)("the guard", (it) => {
       ).map((parts) => parts.join(""))
       yield* generated("Authorization headers", header, async (authorization) => {
         const sent = authorization.trim()
-        const token = /^bearer(?: +(.*))?$/i.exec(sent)?.[1]
-        fc.pre(token !== good)
+        const [, scheme, token] = /^(bearer|dpop)(?: +(.*))?$/i.exec(sent) ?? []
+        fc.pre(token !== good || scheme === "DPoP")
         const got = await send({ path: "/any", headers: { authorization } })
         assert(got !== undefined)
-        if (!/^bearer(?: |$)/i.test(sent)) assertRefusal(got, 401, undefined)
+        if (!/^(?:bearer|dpop)(?: |$)/i.test(sent)) assertRefusal(got, 401, undefined)
         else if (token === undefined || /[ ,]/.test(token)) assertRefusal(got, 400, "invalid_request")
         else assertRefusal(got, 401, "invalid_token")
       })
