@@ -2,7 +2,7 @@
  * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
  */
 import { Context, Effect, Layer, type Redacted } from "effect"
-import { type HttpClient, type HttpRouter, UrlParams } from "effect/http"
+import { Headers, type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
 import { issuerKind } from "./config/IssuerUrl.ts"
@@ -209,10 +209,16 @@ const noSigningKeys = new InvalidConfiguration({
   problems: [{ field: "signingKeys", message: "is a setting of proxy mode. In native mode this server signs nothing." }]
 })
 
-/** A client that sends its token in the query, where it is not looked at, is not to find it in a span either. */
-const redactedNames = Layer.effect(
-  UrlParams.CurrentRedactedNames,
-  Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "access_token"])
+/** What a client sends in the query, where it is not looked at, and its proofs are not to be found in a span either. */
+const redactedNames = Layer.mergeAll(
+  Layer.effect(
+    UrlParams.CurrentRedactedNames,
+    Effect.map(UrlParams.CurrentRedactedNames, (names) => [...names, "access_token"])
+  ),
+  Layer.effect(
+    Headers.CurrentRedactedNames,
+    Effect.map(Headers.CurrentRedactedNames, (names) => [...names, "dpop"])
+  )
 )
 
 /** Warns of what has no effect in native mode. */

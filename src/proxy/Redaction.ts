@@ -21,8 +21,8 @@ const parameters = [
   "token"
 ]
 
-/** Headers in which they travel on. */
-const headers = ["location", "referer"]
+/** Headers in which they travel on, and in which clients prove that a token is theirs. */
+const headers = ["dpop", "location", "referer"]
 
 /** Keeps what signs people in out of spans: everything that records a URL or a header leaves these out. */
 export const layer: Layer.Layer<never> = Layer.mergeAll(

@@ -103,6 +103,7 @@ describe("a handler that calls another API", () => {
       assert.strictEqual(yield* asked, 1)
       // The caller's own token is of no use there.
       assert.strictEqual((yield* billing.ask(token)).status, 401)
+      assert.isTrue(watch.spans.some(({ name }) => name === "okta.upstream.onBehalf"))
       assertHidden(watch.text, [token, ...token.split(".").slice(1), exchanger.clientSecret])
     }))
 

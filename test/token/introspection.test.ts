@@ -68,6 +68,7 @@ describe("a server that asks Okta about tokens", () => {
         // Failures are not remembered: Okta may have been wrong, and is asked again.
         yield* server.ask(accessToken)
         assert.strictEqual(yield* asked(), 3)
+        assert.isTrue(watch.spans.some(({ name }) => name === "okta.upstream.introspect"))
         assertHidden(watch.text, [accessToken, serviceClient.clientSecret ?? ""])
       })
   )
