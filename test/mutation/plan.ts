@@ -17,6 +17,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
     "token/verifier",
     "token/verdict-cache",
     "token/verifier-algorithms",
+    "token/verifier-refusals",
     "token/several-issuers",
     "observe/telemetry"
   ],

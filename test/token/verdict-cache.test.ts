@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { Jwks } from "../../src/provider/Jwks.ts"
 import { Signature } from "../../src/token/Signature.ts"
 import * as VerdictCache from "../../src/token/VerdictCache.ts"
-import { makeKey, now, type Published, verifierLayer, type VerifierSetup, verify } from "./TestIssuer.ts"
+import { goodClaims, makeKey, now, type Published, verifierLayer, type VerifierSetup, verify } from "./TestIssuer.ts"
 
 const key = makeKey("ES256", "key-1")
 const settings = { algorithms: "ES256" } as const
@@ -46,6 +46,25 @@ const tagOf = (token: string) =>
 const person = (sub: string, claims: object = {}) => key.token({ sub, ...claims })
 
 describe("a verified token", () => {
+  it.effect("what is checked at the same time is told apart by the whole of it, though the signature be the same", () =>
+    withCount(() =>
+      Effect.gen(function*() {
+        const good = key.token()
+        const [header, , signature] = good.split(".")
+        const payload = Buffer.from(JSON.stringify({ ...goodClaims, sub: "eve@example.com" })).toString("base64url")
+        const changed = `${header}.${payload}.${signature}`
+        // The first ones use up what a turn of the event loop checks at once, so that the last two are under way together.
+        const others = Array.from({ length: 8 }, (_, n) => key.token({ jti: `AT.${n}` }))
+        const outcomes = yield* Effect.forEach(
+          [...others, good, changed, good],
+          (token) =>
+            Effect.match(verify(token), { onFailure: ({ _tag }) => _tag, onSuccess: ({ claims }) => claims.sub }),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(outcomes.slice(-3), [goodClaims.sub, "InvalidSignature", goodClaims.sub])
+      })
+    ))
+
   it.effect("what is remembered nobody can change for the others, however deep inside", () =>
     withCount(() =>
       Effect.gen(function*() {
