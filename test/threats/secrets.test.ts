@@ -89,6 +89,8 @@ layer(
       ) {
         assert.strictEqual((yield* server.ask({ headers: { authorization } })).status, status)
       }
+      const proof = { authorization: `DPoP ${good}`, dpop: canary }
+      assert.strictEqual((yield* server.ask({ headers: proof })).status, 401)
       assert.strictEqual((yield* server.ask({ path: `/mcp?access_token=${good}` })).status, 401)
       const twice =
         `GET /mcp HTTP/1.1\r\nHost: mcp\r\nAuthorization: Bearer ${good}\r\nAuthorization: Bearer ${canary}\r\nConnection: close\r\n\r\n`
