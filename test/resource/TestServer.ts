@@ -3,10 +3,10 @@ import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Redacted, References, type Scope } from "effect"
 import { type Etag, type HttpClient, type HttpPlatform, HttpRouter, HttpServer } from "effect/http"
 import { TestClock } from "effect/testing"
-import { createServer } from "node:http"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { OktaTest, type OktaTestOptions, type TokenOptions } from "../../src/testing/OktaTest.ts"
+import { patientServer } from "../support/PatientServer.ts"
 
 /** When the tests take place, in seconds since 1970. */
 export const now = Date.UTC(2026, 0, 15, 12) / 1000
@@ -75,7 +75,7 @@ export const serve = <R extends AppServices>(
         disableLogger: true
       }).pipe(
         Layer.provideMerge(auth),
-        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+        Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
         Layer.provide(log)
       )
     )

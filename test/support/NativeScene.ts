@@ -3,11 +3,11 @@ import { assert } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { FetchHttpClient, type HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { createServer } from "node:http"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
 import { OktaStandIn, type Options as OktaShape } from "./OktaStandIn.ts"
+import { patientServer } from "./PatientServer.ts"
 import type { Handler } from "./StandInDoor.ts"
 import { Watch } from "./Watch.ts"
 
@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function*(shape: OktaShape = {}) {
       const context = yield* Layer.build(served.pipe(
         Layer.provide(OktaAuth.layer({ issuer: okta.issuer, audience: okta.audience, ...options })),
         Layer.provide(FetchHttpClient.layer),
-        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+        Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
         Layer.provide(watch.layer)
       ))
       const { address } = Context.get(context, HttpServer.HttpServer)

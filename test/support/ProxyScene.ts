@@ -11,7 +11,6 @@ import {
 } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
-import { createServer } from "node:http"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
@@ -25,6 +24,7 @@ import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { now, secret, serverUrl } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { OktaStandIn, type Options as OktaShape } from "./OktaStandIn.ts"
+import { patientServer } from "./PatientServer.ts"
 import { Watch } from "./Watch.ts"
 
 export { type Answer, type Asked, fieldsOf, now, serverUrl, UserAgent }
@@ -239,7 +239,7 @@ export const make = (options: SceneOptions = {}) =>
       })
       const context = yield* Layer.build(served.pipe(
         Layer.provide(auth(settings)),
-        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+        Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
         Layer.provide(watch.layer),
         Layer.provide(options.environment ?? Layer.empty)
       )).pipe(Effect.provideService(Scope.Scope, scope), Effect.orDie)

@@ -5,7 +5,6 @@ import { FetchHttpClient, HttpMiddleware, HttpRouter, HttpServer } from "effect/
 import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
-import { createServer } from "node:http"
 import { inspect } from "node:util"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { OktaConfig } from "../../../src/config/OktaConfig.ts"
@@ -29,6 +28,7 @@ import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import { Signature } from "../../../src/token/Signature.ts"
 import { OktaStandIn } from "../../support/OktaStandIn.ts"
+import { patientServer } from "../../support/PatientServer.ts"
 import { ec, ring } from "../grant/KeyRing.ts"
 import { now, secret, serverUrl } from "../ProxyTest.ts"
 import { type Answer, fieldsOf, UserAgent } from "./UserAgent.ts"
@@ -162,7 +162,7 @@ export const make = (options: SceneOptions = {}): Effect.Effect<Scene, never, Sc
         disableLogger: true
       }).pipe(
         Layer.provideMerge(services),
-        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+        Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
         Layer.provide(Layer.merge(log, trace))
       )
     )

@@ -5,7 +5,7 @@ import { HttpRouter, HttpServer } from "effect/http"
 import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { createHash, randomUUID } from "node:crypto"
-import { createServer, request as httpRequest } from "node:http"
+import { request as httpRequest } from "node:http"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import type { ApprovedRequest } from "../../../src/proxy/authorize/AuthorizationRequest.ts"
 import { ClientAuthentication } from "../../../src/proxy/client/ClientAuthentication.ts"
@@ -24,6 +24,7 @@ import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import { isJsonObject } from "../../../src/token/CompactJws.ts"
 import { open as openRedis } from "../../store/RedisReplicas.ts"
 import { newFile, open } from "../../store/StoreFile.ts"
+import { patientServer } from "../../support/PatientServer.ts"
 import type { RedisServer } from "../../support/RedisServer.ts"
 import { configLayer, now, serverUrl } from "../ProxyTest.ts"
 import { ec, ring } from "./KeyRing.ts"
@@ -219,7 +220,7 @@ export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOt
       disableListenLog: true,
       disableLogger: true
     }).pipe(
-      Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+      Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
       Layer.provide(Layer.succeedContext(services)),
       Layer.provide(log)
     )
