@@ -35,6 +35,11 @@ describe("claims", () => {
     }
   })
 
+  it("of a security event are those of no access token", () => {
+    const { _tag, actual } = refusal({ events: {} })
+    assert.deepStrictEqual([_tag, actual], ["WrongTokenType", "a security event (it has the claim events)"])
+  })
+
   it("are quoted in part: 200 characters of each, of audiences the first 10", () => {
     assert.strictEqual(refusal({ iss: long })["actual"], long.slice(0, 200))
     assert.strictEqual(refusal({ iss: [long] })["actual"], `["${long.slice(0, 198)}`)
@@ -53,22 +58,58 @@ describe("claims", () => {
 })
 
 describe("headers", () => {
-  const check = (typ: string, kind: "access-token" | "id-token") =>
-    HeaderPolicy.check({ alg: "ES256", kid: "a", typ }, ["ES256"], kind)
+  /** Which of these types a kind of token may be of; `undefined` is none at all. */
+  const accepted = (kind: HeaderPolicy.TokenKind) =>
+    types.filter((typ) => {
+      const header = { alg: "ES256", kid: "a", ...(typ === undefined ? undefined : { typ }) }
+      return !(HeaderPolicy.check(header, ["ES256"], kind) instanceof Error)
+    })
+  const names = ["JWT", "at+jwt", "oauth-id-jag+jwt", "global-token-revocation+jwt", "logout+jwt"]
+  const types = [
+    undefined,
+    "jwt",
+    "OAuth-ID-JAG+jwt",
+    ...names.flatMap((name) => [name, `application/${name}`, `x${name}`, `${name}x`, `text/${name}`])
+  ]
 
-  it("have the whole type of what is wanted, in whatever case", () => {
-    const types = ["JWT", "jwt", "at+jwt", "application/at+jwt", "jwt+x", "xjwt", "at+jwtx", "application/jwt"]
-    const accepted = (kind: "access-token" | "id-token") => types.filter((typ) => !(check(typ, kind) instanceof Error))
-    assert.deepStrictEqual(accepted("access-token"), ["JWT", "jwt", "at+jwt", "application/at+jwt"])
-    assert.deepStrictEqual(accepted("id-token"), ["JWT", "jwt"])
-  })
+  const kinds: ReadonlyArray<readonly [HeaderPolicy.TokenKind, ReadonlyArray<string | undefined>]> = [
+    ["access-token", [undefined, "jwt", "JWT", "at+jwt", "application/at+jwt"]],
+    ["id-token", [undefined, "jwt", "JWT"]],
+    ["id-jag", ["oauth-id-jag+jwt"]],
+    ["global-token-revocation", ["global-token-revocation+jwt", "application/global-token-revocation+jwt"]],
+    ["logout-token", [undefined, "logout+jwt", "application/logout+jwt"]]
+  ]
+  for (const [kind, expected] of kinds) {
+    it(`of the kind ${kind} have its whole type and no other`, () => assert.deepStrictEqual(accepted(kind), expected))
+  }
 
   it("are quoted in part, and their kind in words", () => {
     const checked = HeaderPolicy.check({ alg: long }, ["ES256"], "id-token")
     assert.strictEqual(fieldsOf(checked)["actual"], `"${long.slice(0, 199)}`)
-    assert.deepStrictEqual([HeaderPolicy.expected("access-token"), HeaderPolicy.expected("id-token")], [
+    assert.deepStrictEqual(kinds.map(([kind]) => HeaderPolicy.expected(kind)), [
       "an access token",
-      "an ID token"
+      "an ID token",
+      "an ID-JAG",
+      "a token for global token revocation",
+      "a logout token"
     ])
   })
+
+  const jwk = { kty: "EC" }
+  const proofs: ReadonlyArray<readonly [what: string, header: Record<string, unknown>, expected: unknown]> = [
+    ["all that is needed", {}, { algorithm: "ES256", jwk }],
+    ["another type", { typ: "jwt" }, "is of the type \"jwt\", and not dpop+jwt"],
+    ["no type", { typ: undefined }, "is of the type absent, and not dpop+jwt"],
+    ["an algorithm that is not accepted", { alg: "RS256" }, "is signed by the algorithm \"RS256\""],
+    ["an algorithm that is none", { alg: "none" }, "is signed by the algorithm \"none\""],
+    ["a key elsewhere", { jku: "https://evil.example" }, "has the header member jku"],
+    ["a certificate's hash", { "x5t#S256": "x" }, "has the header member x5t"],
+    ["no key", { jwk: undefined }, "has no key (jwk) in its header"]
+  ]
+  for (const [what, header, expected] of proofs) {
+    it(`of a proof of possession with ${what}`, () => {
+      const whole = { typ: "dpop+jwt", alg: "ES256", jwk, ...header }
+      assert.deepStrictEqual<unknown>(HeaderPolicy.checkProof(whole, ["ES256"]), expected)
+    })
+  }
 })
