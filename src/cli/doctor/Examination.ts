@@ -6,6 +6,7 @@ import type { OktaHttp } from "../../provider/OktaHttp.ts"
 import { library } from "../settings.ts"
 import * as Ask from "./Ask.ts"
 import { authorize, scopes } from "./AuthorizeCheck.ts"
+import { capabilities } from "./CapabilityChecks.ts"
 import { type Check, failed, skipped } from "./Check.ts"
 import * as CredentialsChecks from "./CredentialsChecks.ts"
 import * as OktaChecks from "./OktaChecks.ts"
@@ -112,6 +113,7 @@ export const examine = Effect.fnUntraced(function*(
       SettingsChecks.issuer(settings),
       ...SettingsChecks.crossAppAccess(settings),
       ...checks,
+      ...capabilities(settings, okta),
       ...SettingsChecks.audience(settings),
       ...rest.flat()
     ]

@@ -10,10 +10,20 @@ import { type Check, failed, ok, skipped, type Trouble, warning } from "./Check.
 /** What must be known to look at Okta. */
 export type OktaSettings = Pick<Settings, "issuer" | "foreignEndpoints" | "algorithms" | "clockTolerance">
 
+/** A member that is as absent where it is not of its type. */
+const ifOfType = <T, E>(schema: Schema.Codec<T, E>) =>
+  Schema.optionalKey(schema.pipe(Schema.catchDecoding(() => Effect.succeedNone)))
+
+const strings = ifOfType(Schema.Array(Schema.String))
+
 /** What a server says about itself beyond what this library lives by. */
 const Advertised = Schema.Struct({
-  scopes_supported: Schema.optionalKey(Schema.Array(Schema.String)),
-  id_token_signing_alg_values_supported: Schema.optionalKey(Schema.Array(Schema.String))
+  scopes_supported: strings,
+  id_token_signing_alg_values_supported: strings,
+  grant_types_supported: strings,
+  acr_values_supported: strings,
+  dpop_signing_alg_values_supported: strings,
+  backchannel_logout_supported: ifOfType(Schema.Boolean)
 })
 
 /** What a server says about itself beyond what this library lives by. */
