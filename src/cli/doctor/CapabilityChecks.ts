@@ -29,7 +29,7 @@ const ofBoth = ({ advertised }: Metadata, { issuer }: Settings): ReadonlyArray<C
     name: "token exchange",
     member: "grant_types_supported",
     listed: advertised.grant_types_supported?.includes(tokenExchange) === true,
-    meaning: "TokenExchange may get no tokens for other APIs here. Without it nothing is missing.",
+    meaning: "TokenExchange may get no tokens for other APIs here. An app that does not use it misses nothing.",
     mend: issuerKind(issuer) === "org"
       ? `To use it, take a custom authorization server, such as ${issuer}/oauth2/default`
       : "To use it, allow the grant Token Exchange in the application and in an access policy of the authorization server, and " +

@@ -45,7 +45,12 @@ const everything = (issuer: string) => ({
 })
 
 const native = [
-  ["skipped", "token exchange, by grant_types_supported: not listed", "allow the grant Token Exchange"],
+  [
+    "skipped",
+    "token exchange, by grant_types_supported: not listed",
+    "An app that does not use it misses nothing.",
+    "allow the grant Token Exchange"
+  ],
   [
     "skipped",
     "step-up, by acr_values_supported: not listed",
