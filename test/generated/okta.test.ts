@@ -136,7 +136,8 @@ describe("a lying Okta", () => {
         [...places, "jwks_uri", "token_endpoint"].every((name) =>
           document[name] === undefined
             ? name !== "jwks_uri"
-            : URL.canParse(document[name]) && new URL(document[name]).origin === new URL(issuer).origin
+            : typeof document[name] === "string" && URL.canParse(document[name]) &&
+              new URL(document[name]).origin === new URL(issuer).origin
         )
     }
     const document = fc.oneof(
