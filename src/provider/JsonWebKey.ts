@@ -93,6 +93,8 @@ const rsaWeakness = (key: KeyObject): string | undefined => {
   if (publicExponent === undefined || publicExponent < 65537n || publicExponent % 2n === 0n) {
     return `has the exponent ${publicExponent}`
   }
+  // Of no use to anybody, and each bit of it makes a verification dearer.
+  if (publicExponent >= 2n ** 64n) return "has an exponent of more than 64 bits"
   return undefined
 }
 

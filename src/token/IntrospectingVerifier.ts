@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Layer, Redacted } from "effect"
+import { Clock, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
 import { count, outcomeOf, verifications } from "../observe/Telemetry.ts"
@@ -7,6 +7,7 @@ import type { Discovery } from "../provider/Discovery.ts"
 import type { OktaHttp } from "../provider/OktaHttp.ts"
 import { principalOf } from "./AccessTokenClaims.ts"
 import * as ClaimsCheck from "./ClaimsCheck.ts"
+import * as CompactJws from "./CompactJws.ts"
 import * as Remembered from "./Remembered.ts"
 import * as SubjectToken from "./SubjectToken.ts"
 import { IntrospectionUnavailable, MalformedToken, type TokenError, WrongTokenType } from "./TokenError.ts"
@@ -82,15 +83,18 @@ export const only = (
       const ask = Effect.fnUntraced(
         function*(token: string): Effect.fn.Return<Remembered.Answer<VerifiedToken>, TokenError> {
           const answer = yield* introspect(Redacted.make(token))
+          const type = answer.token_type?.toLowerCase()
           // What Okta says the same way about refresh tokens and ID tokens is no permission to call anybody.
-          if (!/^bearer$/i.test(answer.token_type ?? "") || answer.scope === undefined) {
+          if (type !== "bearer" && type !== "dpop" || answer.scope === undefined) {
             return yield* new WrongTokenType({
               expected: "an access token",
-              actual: "of another kind (Okta names no token_type Bearer or no scope)"
+              actual: "of another kind (Okta names no token_type Bearer or DPoP, or no scope)"
             })
           }
+          const cnf = answer["cnf"] ?? bindingIn(token)
+          if (type === "dpop" && cnf === undefined) return yield* ofUnknownKey(issuer)
           const now = yield* Clock.currentTimeMillis
-          const claims = ClaimsCheck.check(claimsOf(answer, issuer), rules, now / 1000)
+          const claims = ClaimsCheck.check({ ...claimsOf(answer, issuer), cnf }, rules, now / 1000)
           if (claims instanceof Error) return yield* claims
           const principal = SubjectToken.remember(principalOf(claims), token)
           return {
@@ -127,6 +131,19 @@ const claimsOf = (said: ActiveToken, issuer: string) => {
     ...(username === undefined ? undefined : { preferred_username: username })
   }
 }
+
+const payloadOf = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ cnf: Schema.optionalKey(Schema.Unknown) }))
+)
+
+/** To which key a token says that it is bound: Okta may leave it out of the answer, but vouches for the whole token. */
+const bindingIn = (token: string): unknown => {
+  const jws = CompactJws.read(token)
+  return typeof jws === "string" ? undefined : Option.getOrUndefined(payloadOf(jws.payload.toString()))?.cnf
+}
+
+const ofUnknownKey = (issuer: string) =>
+  new IntrospectionUnavailable({ issuer, reason: "it says that the token is bound to a key, and not to which" })
 
 const ofAnother = (issuer: string) =>
   new IntrospectionUnavailable({

@@ -34,6 +34,9 @@ const isInactive = Schema.is(Inactive)
 /** How many tokens Okta is asked about at once: whoever sends made-up tokens is not to open connections without end. */
 const mostAtOnce = 50
 
+/** How many more may wait for their turn; of what comes on top nobody can tell whether it is good. */
+const mostWaiting = 500
+
 /**
  * Asks Okta what a token is good for at this moment, once for each call.
  *
@@ -74,6 +77,7 @@ export class TokenIntrospection extends Context.Service<TokenIntrospection, {
         const { issuer } = yield* OktaConfig
         const { endpoint, post } = yield* OktaForms.make(yield* ClientCredentials.make(credentials))
         const turns = yield* Semaphore.make(mostAtOnce)
+        let underway = 0
 
         const unavailable = ({ reason, retryAfter }: OktaForms.OktaUnavailable) =>
           new IntrospectionUnavailable({
@@ -96,17 +100,24 @@ export class TokenIntrospection extends Context.Service<TokenIntrospection, {
             : yield* OktaForms.unavailable(`${url} answered with something unexpected`)
         })
 
-        return TokenIntrospection.of({
-          introspect: (token) =>
-            traced(
-              timed(
-                turns.withPermit(
-                  Effect.catchTag(ask(token), "OktaUnavailable", (error) => Effect.fail(unavailable(error)))
-                ),
-                callOf("introspect")
+        const inTurn = (token: Redacted.Redacted<string>) =>
+          Effect.suspend(() => {
+            if (underway >= mostAtOnce + mostWaiting) {
+              return Effect.fail(
+                new IntrospectionUnavailable({ issuer, reason: "too many tokens are being asked about" })
+              )
+            }
+            underway++
+            return Effect.ensuring(
+              turns.withPermit(
+                Effect.catchTag(ask(token), "OktaUnavailable", (error) => Effect.fail(unavailable(error)))
               ),
-              "okta.upstream.introspect"
+              Effect.sync(() => underway--)
             )
+          })
+
+        return TokenIntrospection.of({
+          introspect: (token) => traced(timed(inTurn(token), callOf("introspect")), "okta.upstream.introspect")
         })
       })
     )

@@ -59,6 +59,7 @@ describe("Keys that are refused", () => {
       ["RSA of 2040 bits", { ...rsa, n: modulus(255) }, /2040 bits/],
       ["RSA of 2048 bits, most of them zero", { ...rsa, n: `AAAA${modulus(128)}` }, /1024 bits/],
       ["RSA with exponent 3", { ...rsa, e: "Aw" }, /exponent 3/],
+      ["RSA with a huge exponent", { ...rsa, e: `AQ${"A".repeat(20)}E` }, /exponent of more than 64 bits/],
       ["RSA with exponent 1", { ...rsa, e: "AQ" }, /exponent 1|no key/],
       ["RSA with an even exponent", { ...rsa, e: "AQAC" }, /exponent 65538/],
       ["RSA without a modulus", without(rsa, "n"), /no key/],

@@ -149,6 +149,30 @@ describe("a server that asks Okta about tokens", () => {
     )
   }
 
+  it.effect("takes a token that is bound to a key by its proof only, wherever that is said", () =>
+    Effect.gen(function*() {
+      const { okta, serve } = yield* make()
+      const server = yield* serve(only)
+      const { accessToken } = yield* okta.signIn({ redirectUri })
+      const { scp, ...claims } = JSON.parse(Buffer.from(accessToken.split(".")[1] ?? "", "base64url").toString())
+      const good = { active: true, token_type: "Bearer", scope: scp.join(" "), client_id: claims.cid, ...claims }
+      const binding = { cnf: { jkt: "x".repeat(43) } }
+      const says = (answer: object) => okta.respond("introspect", answering(200, JSON.stringify(answer)))
+      const bound = yield* okta.mint(binding)
+      for (
+        const [answer, token, status] of [
+          [good, accessToken, 200],
+          [{ ...good, ...binding, jti: "a" }, `${accessToken}a`, 401],
+          [{ ...good, ...binding, token_type: "DPoP", jti: "b" }, `${accessToken}b`, 401],
+          [{ ...good, token_type: "DPoP", jti: "c" }, `${accessToken}c`, 503],
+          [good, bound, 401]
+        ] as const
+      ) {
+        yield* says(answer)
+        assert.strictEqual((yield* server.ask(token)).status, status, token.slice(-1))
+      }
+    }))
+
   it.effect("takes an answer about another token for none", () =>
     Effect.gen(function*() {
       const { okta, serve } = yield* make()
