@@ -2,6 +2,7 @@ import { Duration, Effect, Option, type Redacted, Schema } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import type { Jwks } from "../provider/Jwks.ts"
+import { boundKey } from "../token/DpopProof.ts"
 import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
 import { TokenRefused, type VerificationUnavailable } from "../token/TokenError.ts"
@@ -25,6 +26,8 @@ export interface IdJag {
   readonly expiresAt: number
   /** The session at Okta (`sid`), where it names one. */
   readonly oktaSession: string | undefined
+  /** Whose key it is bound to, where it is. */
+  readonly boundTo: ReturnType<typeof boundKey>
 }
 
 /** Whom an ID-JAG is about and for whom; fails with `VerificationUnavailable` when that cannot be said now. */
@@ -104,7 +107,8 @@ export const verifier: Effect.Effect<
       jti,
       issuedAt: iat,
       expiresAt: exp,
-      oktaSession
+      oktaSession,
+      boundTo: boundKey(verified.claims)
     }
   })
 })

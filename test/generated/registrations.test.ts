@@ -118,7 +118,8 @@ const metadata: fc.Arbitrary<unknown> = fc.oneof(
 const isSafe = (uri: unknown): boolean => {
   if (typeof uri !== "string") return false
   if (uri === listed) return true
-  if (!URL.canParse(uri) || /[\s#\\*@]/.test(uri.replace(/\?.*/s, "")) || uri.includes("#")) return false
+  if (!URL.canParse(uri) || /[\s#\\*]/.test(uri.replace(/\?.*/s, "")) || uri.includes("#")) return false
+  if (/^[^/]*\/\/[^/?]*@/.test(uri)) return false
   const { hostname, protocol } = new URL(uri)
   return protocol === "https:" ||
     protocol === "http:" && isLoopbackHost(hostname) && uri.startsWith(`http://${hostname}`)

@@ -22,6 +22,7 @@ import { html } from "./Html.ts"
 import * as Page from "./Page.ts"
 import * as Parameters from "./Parameters.ts"
 import * as Trouble from "./Trouble.ts"
+import * as Visit from "./Visit.ts"
 
 /** Where a person goes after having signed out. */
 const Return = Schema.Struct({ uri: Schema.String, state: Schema.optional(Schema.String) })
@@ -176,11 +177,12 @@ export const routes: Layer.Layer<
     const onward = (back: typeof Return.Type | undefined) =>
       back === undefined ? signedOut : sendTo(withState(back), "POST")
 
-    /** The browser is not known any more. */
-    const forgotten = HttpServerResponse.expireCookieUnsafe(
-      BrowserBinding.cookieName(settings),
-      BrowserBinding.cookieOptions(settings)
-    )
+    /** Neither the browser nor a visitor of the page of connected clients is known any more. */
+    const forgotten = (response: HttpServerResponse.HttpServerResponse) =>
+      [BrowserBinding.cookieName(settings), Visit.cookieName(settings)].reduce(
+        (answer, name) => HttpServerResponse.expireCookieUnsafe(answer, name, BrowserBinding.cookieOptions(settings)),
+        response
+      )
 
     const signOut = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, sealed: string) {
       const pending = yield* open(sealed, "asked", request)

@@ -54,7 +54,8 @@ export interface Parts extends SealedRecords.Keeping {
   readonly grants: Grants["Service"]
 }
 
-const cookieName = (settings: ProxySettings): string => `${BrowserBinding.cookieName(settings)}-connections`
+/** The name of the cookie by which a visitor is known for a while. */
+export const cookieName = (settings: ProxySettings): string => `${BrowserBinding.cookieName(settings)}-connections`
 
 const failed = ({ serverUrl }: ProxySettings, status: number, words: string, code: string) =>
   Page.problem({

@@ -81,7 +81,7 @@ export const make = (
 
   return Effect.fnUntraced(function*(
     client: Client,
-    { assertion, resource: asked, scopes: wanted }: Assertion
+    { assertion, dpopKey, resource: asked, scopes: wanted }: Assertion
   ): Effect.fn.Return<
     { readonly grantId: string; readonly grant: Grant },
     Refusal | StoreUnavailable | OktaUnavailable
@@ -96,6 +96,9 @@ export const make = (
       ({ reason }) => Effect.fail(new InvalidGrant({ reason: `the ID-JAG is not acceptable: ${reason}` }))
     )
     if (jag.clientId !== clientId) return yield* refused("was issued for another client")
+    if (jag.boundTo !== "unbound" && (jag.boundTo === "unknown" || jag.boundTo.thumbprint !== dpopKey)) {
+      return yield* refused("is bound to a key that the client has not proven to hold")
+    }
     const resource = resourceNamed(settings, jag.resource)
     if (resource === undefined) return yield* refused("is for another resource")
     if (asked !== undefined && !isNamed(resource, asked)) {

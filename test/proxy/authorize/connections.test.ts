@@ -211,6 +211,17 @@ describe("nobody disconnects in another's name", () => {
       assert.strictEqual((yield* Leaving.revokeAll(scene.one, yield* Leaving.revocationToken(scene), body)).status, 204)
       assert.strictEqual((yield* agent.ask(path)).status, 302)
     }))
+
+  it.effect("when the person signs out in the same browser", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      yield* connect(scene, ada)
+      const agent = yield* visit(scene, ada)
+      assert.strictEqual((yield* agent.ask(path)).status, 200)
+      const question = yield* agent.ask("/oauth/logout")
+      yield* agent.ask("/oauth/logout", { body: new URLSearchParams(Scene.fieldsOf(question)) })
+      assert.strictEqual((yield* agent.ask(path)).status, 302)
+    }))
 })
 
 describe("when something is away", () => {

@@ -184,6 +184,8 @@ describe("an ID-JAG that is not in order", () => {
         ["its resource as audience", { aud: mcp }],
         ["other client", { client_id: "other" }],
         ["client in capitals", { client_id: "AGENT" }],
+        ["bound to a key that nobody proves", { cnf: { jkt: "x".repeat(43) } }],
+        ["bound by other means", { cnf: { "x5t#S256": "x".repeat(43) } }],
         ["other resource", { resource: "https://other.example.com/mcp" }],
         ["resource below", { resource: `${mcp}/more` }],
         ["resource with a fragment", { resource: `${mcp}#x` }],
