@@ -1,4 +1,4 @@
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { StoreUnavailable } from "../store/Store.ts"
 import type { Keeping } from "./SealedRecords.ts"
 
@@ -10,16 +10,33 @@ export interface Use {
   readonly endsIn: number
 }
 
+/** What keeps account of uses, for all servers of the deployment. */
+export interface SingleUse {
+  /** Whether this is the first use, which it counts as from now on. */
+  readonly isFirst: (use: Use) => Effect.Effect<boolean, StoreUnavailable>
+  /** Whether it was used before. */
+  readonly isUsed: (use: Omit<Use, "endsIn">) => Effect.Effect<boolean, StoreUnavailable>
+}
+
 /**
  * Tells whether something is used for the first time, of all servers of the deployment, whichever secret each of them hashes
  * with. `kind` tells such things apart in the store.
  */
-export const make = (kind: string, { sealed, store }: Keeping) =>
-  Effect.fnUntraced(function*({ endsIn, issuer, jti }: Use): Effect.fn.Return<boolean, StoreUnavailable> {
-    const ttl = Duration.seconds(Math.max(1, endsIn))
-    const names = yield* sealed.hashes("store-key", JSON.stringify([issuer, jti]))
-    for (const name of [...names].sort()) {
-      if (!(yield* store.putIfAbsent(`${kind}:${name}`, "used", ttl))) return false
-    }
-    return true
-  })
+export const make = (kind: string, { sealed, store }: Keeping): SingleUse => {
+  const keysOf = ({ issuer, jti }: Omit<Use, "endsIn">) =>
+    Effect.map(
+      sealed.hashes("store-key", JSON.stringify([issuer, jti])),
+      (names) => [...names].sort().map((name) => `${kind}:${name}`)
+    )
+  return {
+    isFirst: Effect.fnUntraced(function*(use) {
+      const ttl = Duration.seconds(Math.max(1, use.endsIn))
+      for (const key of yield* keysOf(use)) if (!(yield* store.putIfAbsent(key, "used", ttl))) return false
+      return true
+    }),
+    isUsed: Effect.fnUntraced(function*(use) {
+      for (const key of yield* keysOf(use)) if (Option.isSome(yield* store.get(key))) return true
+      return false
+    })
+  }
+}

@@ -37,7 +37,7 @@ export const verifier = (
 ) => {
   const audiences = [serverUrl, ...endpoints.map((path) => serverUrl + path)]
   const tolerance = Duration.toSeconds(clockTolerance)
-  const isFirst = SingleUse.make("jti", { sealed, store })
+  const { isFirst } = SingleUse.make("jti", { sealed, store })
 
   return Effect.fnUntraced(function*(
     { clientId }: Client,

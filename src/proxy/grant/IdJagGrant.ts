@@ -47,7 +47,7 @@ export const make = (
   const { requiredScopes, scopesSupported } = settings
   const known = knownScopes(settings)
   const tolerance = Duration.toSeconds(settings.clockTolerance)
-  const isFirst = SingleUse.make("id-jag", { sealed, store })
+  const { isFirst } = SingleUse.make("id-jag", { sealed, store })
 
   /** What of Okta's scopes means something here. */
   const allowedBy = ({ scopes }: IdJag) => {

@@ -55,7 +55,7 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const grants = yield* Grants
-    const { verify } = yield* OktaStatements
+    const { obey } = yield* OktaStatements
 
     const endSession = Effect.fnUntraced(function*(sid: string, sub: string | undefined) {
       yield* grants.endAll(GrantIndex.session(sid), "backchannel-logout")
@@ -65,15 +65,15 @@ export const routes: Layer.Layer<
       }
     })
 
+    const endPerson = (sub: string | undefined) =>
+      sub === undefined ? Effect.void : grants.endAll({ kind: "person", value: sub }, "backchannel-logout")
+
     const logOut = Effect.fnUntraced(
       function*(request: HttpServerRequest.HttpServerRequest) {
         const form = yield* FormRequest.read(request)
-        const { sid, sub } = yield* Effect.flatMap(
-          verify("logout-token", yield* form.require("logout_token")),
-          readClaims
-        )
-        if (sid !== undefined) yield* endSession(sid, sub)
-        else if (sub !== undefined) yield* grants.endAll({ kind: "person", value: sub }, "backchannel-logout")
+        yield* obey("logout-token", yield* form.require("logout_token"), (statement) =>
+          Effect.flatMap(readClaims(statement), ({ sid, sub }) =>
+            sid !== undefined ? endSession(sid, sub) : endPerson(sub)))
         return LogoutAnswer.done(200)
       },
       Effect.catch(LogoutAnswer.refuse("form"))

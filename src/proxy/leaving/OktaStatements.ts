@@ -61,11 +61,12 @@ export const orgIssuer = ({ issuer }: Pick<ProxySettings, "issuer">): string => 
  * fetched when it first asks. A logout token is of the issuer.
  */
 export class OktaStatements extends Context.Service<OktaStatements, {
-  /** What a statement says, the first time that it is shown. */
-  readonly verify: (
+  /** Acts on what a statement says, once. What could not be done can be asked for again by the same statement. */
+  readonly obey: <A, E>(
     kind: HeaderPolicy.LogoutKind,
-    text: string
-  ) => Effect.Effect<Statement, TokenRefused | VerificationUnavailable | StoreUnavailable>
+    text: string,
+    act: (statement: Statement) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | TokenRefused | VerificationUnavailable | StoreUnavailable>
 }>()("effect-okta/proxy/leaving/OktaStatements") {
   static readonly layer: Layer.Layer<
     OktaStatements,
@@ -81,7 +82,7 @@ export class OktaStatements extends Context.Service<OktaStatements, {
       const signature = yield* Signature
       const audit = yield* Audit.make
       const keeping = { sealed: yield* Sealed, store: yield* Store }
-      const isFirst = SingleUse.make("statement", keeping)
+      const { isFirst, isUsed } = SingleUse.make("statement", keeping)
       const scope = yield* Effect.scope
       const tolerance = Duration.toSeconds(settings.clockTolerance)
       const org = orgIssuer(settings)
@@ -132,18 +133,25 @@ export class OktaStatements extends Context.Service<OktaStatements, {
       })
 
       return OktaStatements.of({
-        verify: Effect.fnUntraced(function*(kind, text) {
+        obey: Effect.fnUntraced(function*(kind, text, act) {
           const statement = StrictJson.parse((yield* prove(kind, text)).payload)
           const now = (yield* Clock.currentTimeMillis) / 1000
           const claims = check(statement, { audience: rules[kind].audience, now, tolerance })
           if (claims instanceof Error) return yield* claims
           const { exp, iat, iss, jti } = claims
-          const endsIn = Math.min(exp, iat + longestAge) + tolerance - now
-          if (!(yield* isFirst({ issuer: `${kind} ${String(iss)}`, jti, endsIn }))) {
+          const use = {
+            issuer: `${kind} ${String(iss)}`,
+            jti,
+            endsIn: Math.min(exp, iat + longestAge) + tolerance - now
+          }
+          if (yield* isUsed(use)) {
             yield* audit((origin) => new ReplayDetected({ ...origin, what: "logout token" }))
             return yield* new InvalidClaim({ claim: "jti", problem: "has been used before" })
           }
-          return claims
+          const done = yield* act(claims)
+          // Last, and whoever came at the same moment has done the same once more, which changes nothing.
+          yield* isFirst(use)
+          return done
         })
       })
     })

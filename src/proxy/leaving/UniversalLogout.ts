@@ -70,7 +70,7 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const grants = yield* Grants
-    const { verify } = yield* OktaStatements
+    const { obey } = yield* OktaStatements
     const issuers = [settings.issuer, orgIssuer(settings)]
 
     const nameOf = (subject: typeof Subject.Type): Name | undefined =>
@@ -80,14 +80,17 @@ export const routes: Layer.Layer<
         ? { kind: "person", value: subject.sub }
         : undefined
 
+    const endPerson = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+      const name = nameOf(yield* readSubject(request))
+      return name === undefined ? undefined : yield* grants.endAll(name, "universal-logout")
+    })
+
     const revoke = Effect.fnUntraced(
       function*(request: HttpServerRequest.HttpServerRequest) {
         const credentials = BearerCredentials.read(request)
         if (credentials._tag === "None") return yield* new LogoutAnswer.NoCredentials({})
         if (credentials._tag === "Malformed") return yield* malformed(`it has ${credentials.reason}`)
-        yield* verify("global-token-revocation", credentials.token)
-        const name = nameOf(yield* readSubject(request))
-        const ended = name === undefined ? undefined : yield* grants.endAll(name, "universal-logout")
+        const ended = yield* obey("global-token-revocation", credentials.token, () => endPerson(request))
         if (ended === undefined) return yield* new LogoutAnswer.UnknownPerson({})
         yield* Effect.logInfo(`Okta had a person signed out everywhere (Universal Logout): ${ended} grants have ended`)
         return LogoutAnswer.done(204)
