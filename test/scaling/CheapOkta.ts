@@ -1,6 +1,6 @@
 // An Okta that costs as little as one can, in a process of its own: it signs an ID token for whatever code it is given, with
 // the code as its nonce, and checks nothing.
-import { generateKeyPairSync, sign } from "node:crypto"
+import { generateKeyPairSync, randomUUID, sign } from "node:crypto"
 import { once } from "node:events"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -36,8 +36,10 @@ const server = createServer((request, response) => {
   request.on("end", () => {
     const form = new URLSearchParams(Buffer.concat(chunks).toString("utf8"))
     const now = Math.floor(Date.now() / 1000)
-    const claims = { iss: issuer, sub: "00u1", aud: process.argv[2], iat: now, exp: now + 3600, auth_time: now }
-    const person = { email: "ada@example.com", name: "Ada Lovelace", preferred_username: "ada@example.com" }
+    // Everybody who signs in is somebody else.
+    const sub = randomUUID()
+    const claims = { iss: issuer, sub, aud: process.argv[2], iat: now, exp: now + 3600, auth_time: now }
+    const person = { email: `${sub}@example.com`, name: "Ada Lovelace", preferred_username: `${sub}@example.com` }
     answer({
       token_type: "Bearer",
       expires_in: 3600,
