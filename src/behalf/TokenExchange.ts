@@ -11,7 +11,7 @@ import * as OktaForms from "../provider/OktaForms.ts"
 import { OktaHttp } from "../provider/OktaHttp.ts"
 import { NoUpstreamTokens, UpstreamTokens } from "../proxy/UpstreamTokens.ts"
 import type { StoreUnavailable } from "../store/Store.ts"
-import { CurrentPrincipal } from "../token/Principal.ts"
+import { CurrentPrincipal, type Principal } from "../token/Principal.ts"
 import * as Remembered from "../token/Remembered.ts"
 import * as SubjectToken from "../token/SubjectToken.ts"
 
@@ -57,7 +57,7 @@ const hints: { readonly [error: string]: string } = {
 
 /** Which application exchanges tokens, and where. */
 export interface ExchangeOptions extends ClientCredentials.CredentialsOptions {
-  /** The authorization server of the other API, where it is not that of the settings. */
+  /** The authorization server of the other API, where it is not that of the settings; of several issuers, the first. */
   readonly issuer?: string | undefined
   /** How many tokens are kept (10 000). */
   readonly cacheSize?: number | undefined
@@ -105,7 +105,8 @@ const margin = 60_000
  *
  * A token is kept for the caller's token, audience and scopes until a minute before its end, and asked for once at a time.
  * `ExchangeRefused` when Okta says no, `OktaUnavailable` when it says nothing, `NoUpstreamTokens` where nobody has signed in, and in
- * proxy mode `StoreUnavailable`. The caller's own token goes to Okta only.
+ * proxy mode `StoreUnavailable`. The caller's own token goes to Okta only, and with `issuers` only to the organization that issued
+ * it: callers of another have `NoUpstreamTokens`.
  *
  * **Gotchas**
  *
@@ -155,11 +156,7 @@ export class TokenExchange extends Context.Service<TokenExchange, {
         /** Okta's token of who is calling: what the client has shown, or what this server keeps for the person. */
         const subjectToken = settings.mode === "proxy" && !settings.passThrough
           ? Effect.map(upstream.get, ({ accessToken }) => accessToken)
-          : Effect.flatMap(CurrentPrincipal, (principal) => Effect.fromNullishOr(SubjectToken.of(principal))).pipe(
-            Effect.mapError(() =>
-              new NoUpstreamTokens({ reason: "the principal is none that a token was verified for, or a copy of one" })
-            )
-          )
+          : Effect.flatMap(CurrentPrincipal, shownBy(issuer ?? settings.issuer))
 
         const exchange = Effect.fnUntraced(function*(
           subject: Redacted.Redacted<string>,
@@ -214,6 +211,21 @@ export class TokenExchange extends Context.Service<TokenExchange, {
       Layer.provide(issuer === undefined ? Layer.empty : discoveryOf(issuer)),
       Layer.provide(OktaHttp.layer)
     )
+}
+
+/** The token that proved a principal, for an authorization server of the organization that issued it, and for no other. */
+const shownBy = (exchangeIssuer: string) => (principal: Principal) => {
+  const token = SubjectToken.of(principal)
+  if (token === undefined) {
+    return new NoUpstreamTokens({ reason: "the principal is none that a token was verified for, or a copy of one" })
+  }
+  return principal.issuer === undefined || new URL(principal.issuer).origin === new URL(exchangeIssuer).origin
+    ? Effect.succeed(token)
+    : new NoUpstreamTokens({
+      reason:
+        `the caller's token is of ${principal.issuer}, and ${exchangeIssuer}, which exchanges tokens, is of another ` +
+        "organization and must not see it"
+    })
 }
 
 /** The metadata of another authorization server. */

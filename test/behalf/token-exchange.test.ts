@@ -286,6 +286,39 @@ describe("faults of Okta at an exchange", () => {
       assert.include(String(exit), "Admin Console")
     }))
 
+  const foreign: ReadonlyArray<readonly [name: string, exchangeAt: "first" | "second"]> = [
+    ["that of the first of the issuers", "first"],
+    ["that is named in the options", "second"]
+  ]
+  it.effect.each(foreign)(
+    "with several issuers sends nobody's token to another organization than its own: %s",
+    ([, exchangeAt]) =>
+      Effect.gen(function*() {
+        const { okta: first, serve, watch } = yield* make({ clients: [nativeClient, exchanger] })
+        const second = yield* OktaStandIn.make({ clients: [nativeClient, exchanger] })
+        const billing = yield* serve({ issuers: [first, second].map(({ issuer }) => ({ issuer, audience })) })
+        const server = yield* serve(
+          { issuers: [first, second].map(({ audience, issuer }) => ({ issuer, audience })) },
+          app(billing.url, exchangeAt === "first" ? {} : { issuer: second.issuer })
+        )
+        const [home, abroad] = exchangeAt === "first" ? [first, second] : [second, first]
+        const { accessToken: own } = yield* home.signIn({ redirectUri })
+        const { accessToken: foreign } = yield* abroad.signIn({ redirectUri })
+        assert.deepNestedInclude((yield* server.ask(own, "/invoices")).body, {
+          "caller.subject": "ada@example.com",
+          "caller.issuer": home.issuer
+        })
+        const before = yield* Effect.all([home.requests("token"), abroad.requests("token")])
+        assert.deepStrictEqual(told(yield* server.ask(foreign, "/invoices")), {
+          status: 500,
+          body: { _tag: "NoUpstreamTokens" }
+        })
+        assert.deepStrictEqual(yield* Effect.all([home.requests("token"), abroad.requests("token")]), before)
+        for (const { issuer } of [home, abroad]) assert.include(watch.text, issuer)
+        assertHidden(watch.text, [own, foreign])
+      })
+  )
+
   it.effect("a principal that is a copy has no token to exchange", () =>
     Effect.gen(function*() {
       const { asked, server, token } = yield* arrange()

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { FetchHttpClient, type HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import type { OktaOptions } from "../../src/config/OktaConfig.ts"
+import type { OktaOptions, SeveralIssuersOptions } from "../../src/config/OktaConfig.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
 import { OktaStandIn, type Options as OktaShape } from "./OktaStandIn.ts"
@@ -20,7 +20,7 @@ export interface Answer {
   readonly body: unknown
 }
 
-export type Options = Partial<OktaOptions & OktaAuth.StartOptions>
+export type Options = (Partial<OktaOptions> | SeveralIssuersOptions) & OktaAuth.StartOptions
 
 /** What an app may need beside its own layers. */
 export type AppServices = OktaAuth.Services | HttpClient.HttpClient | HttpRouter.HttpRouter
@@ -45,7 +45,9 @@ export const make = Effect.fnUntraced(function*(shape: OktaShape = {}) {
         disableLogger: true
       })
       const context = yield* Layer.build(served.pipe(
-        Layer.provide(OktaAuth.layer({ issuer: okta.issuer, audience: okta.audience, ...options })),
+        Layer.provide(OktaAuth.layer(
+          options.issuers === undefined ? { issuer: okta.issuer, audience: okta.audience, ...options } : options
+        )),
         Layer.provide(FetchHttpClient.layer),
         Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
         Layer.provide(watch.layer)
