@@ -19,6 +19,7 @@ import * as Proxy from "./proxy/Proxy.ts"
 import * as Redaction from "./proxy/Redaction.ts"
 import * as StoreChoice from "./proxy/StoreChoice.ts"
 import { UpstreamTokens } from "./proxy/UpstreamTokens.ts"
+import * as AuthenticationClasses from "./resource/AuthenticationClasses.ts"
 import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
 import type { Policy } from "./resource/Policy.ts"
@@ -179,6 +180,7 @@ const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">)
     Layer.provideMerge(DpopProofs.layer.pipe(Layer.provide(ProofGuards.nonces))),
     Layer.provide(Proxy.services),
     Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
+    Layer.provideMerge(AuthenticationClasses.layer()),
     Layer.merge(Redaction.layer)
   )
 

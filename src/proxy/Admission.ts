@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Result, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { AuthenticationClasses } from "../resource/AuthenticationClasses.ts"
 import { decider } from "../resource/Decision.ts"
 import type { Policy } from "../resource/Policy.ts"
 import type { PolicyRefusal } from "../resource/PolicyRefusal.ts"
@@ -46,6 +47,8 @@ export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfigura
             new InvalidConfiguration({ problems: [{ field: "admit", message: `is not in order. ${message}` }] })
         )
       )
+      const { note } = yield* AuthenticationClasses
+      note(rule)
       return (person: User) => Effect.mapError(decide(rule, person), refused)
     })
   )

@@ -4,6 +4,7 @@ import { algorithms } from "../config/Algorithm.ts"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
+import { AuthenticationClasses } from "../resource/AuthenticationClasses.ts"
 import { metadataCors } from "../resource/Cors.ts"
 import { isOffered, proofAlgorithms } from "../token/DpopProof.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
@@ -13,13 +14,15 @@ import { SigningKeys } from "./grant/SigningKeys.ts"
 import { isInteractive, type ProxySettings, proxySettings } from "./ProxySettings.ts"
 
 /**
- * What clients are told of this authorization server: what it does, and nothing else.
+ * What clients are told of this authorization server: what it does, and nothing else. `acrValues` are the ways of signing in that it
+ * may ask for.
  *
  * @see https://www.rfc-editor.org/rfc/rfc8414.html#section-2
  * @see https://www.rfc-editor.org/rfc/rfc9207.html#section-3
+ * @see https://www.rfc-editor.org/rfc/rfc9470.html#section-7
  * @see https://datatracker.ietf.org/doc/draft-parecki-oauth-global-token-revocation/
  */
-export const document = (settings: ProxySettings) => {
+export const document = (settings: ProxySettings, acrValues: ReadonlyArray<string> = []) => {
   const { enterpriseManaged, requiredScopes, scopesSupported, serverUrl } = settings
   const interactive = isInteractive(settings)
   const scopes = [...new Set([...requiredScopes, ...scopesSupported, ...(interactive ? ["offline_access"] : [])])]
@@ -40,6 +43,7 @@ export const document = (settings: ProxySettings) => {
     ...(interactive
       ? { response_modes_supported: ["query"], code_challenge_methods_supported: ["S256"] }
       : undefined),
+    ...(interactive && acrValues.length > 0 ? { acr_values_supported: acrValues } : undefined),
     grant_types_supported: offered(settings),
     ...(enterpriseManaged === false ? undefined : { authorization_grant_profiles_supported: [idJagProfile] }),
     token_endpoint_auth_methods_supported: authenticationMethods,
@@ -78,7 +82,10 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { published } = yield* SigningKeys
-    const metadata = Effect.succeed(HttpServerResponse.jsonUnsafe(document(settings), { headers: cached }))
+    const classes = yield* AuthenticationClasses
+    const metadata = Effect.sync(() =>
+      HttpServerResponse.jsonUnsafe(document(settings, classes.values()), { headers: cached })
+    )
     const keys = Effect.map(published, (keys) => HttpServerResponse.jsonUnsafe(keys, { headers: cached }))
 
     const places = new Set(wellKnown.flatMap((name) => [

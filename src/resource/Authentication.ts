@@ -1,4 +1,4 @@
-import { Effect, type Result } from "effect"
+import { Effect, Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { count, requestsRefused } from "../observe/Telemetry.ts"
@@ -9,6 +9,7 @@ import { DpopProofs } from "../token/DpopProofs.ts"
 import type { Principal } from "../token/Principal.ts"
 import { InvalidAudience } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
+import { AuthenticationClasses } from "./AuthenticationClasses.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
@@ -58,6 +59,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const settings = yield* OktaConfig
   const verifier = yield* TokenVerifier
   const proofs = yield* DpopProofs
+  const classes = yield* AuthenticationClasses
   const dpop = isOffered(settings) ? settings.dpop : "off"
   const offered = { dpop: dpop !== "off" }
   const resources = protectedResources(settings)
@@ -175,7 +177,11 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     refuse,
     authenticate: (request, rule, onPrincipal) =>
       identify(request, rule, (principal) => allow(request, rule, principal, onPrincipal)),
-    ruleOf: (policy = {}) => compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)
+    ruleOf: (policy = {}) => {
+      const rule = compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)
+      if (Result.isSuccess(rule)) classes.note(rule.success)
+      return rule
+    }
   }
 })
 

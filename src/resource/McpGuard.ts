@@ -4,6 +4,7 @@ import { HttpRouter, HttpServerRequest } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { CurrentPrincipal } from "../token/Principal.ts"
 import * as Authentication from "./Authentication.ts"
+import { AuthenticationClasses } from "./AuthenticationClasses.ts"
 import { decider } from "./Decision.ts"
 import type { Guard } from "./Guard.ts"
 import { type Target, targetsOf } from "./McpMessage.ts"
@@ -44,7 +45,7 @@ export interface McpPolicies {
 
 /** The rules of the parts that have one. */
 interface Rules {
-  readonly none: boolean
+  readonly all: ReadonlyArray<Rule>
   readonly at: (target: Target) => Rule | undefined
 }
 
@@ -74,7 +75,7 @@ const rulesOf = (policies: McpPolicies, hierarchy: ScopeHierarchy): Result.Resul
       }
     }
     return {
-      none: Object.values(rules).every(({ size }) => size === 0),
+      all: Object.values(rules).flatMap((named) => [...named.values()]),
       at: ({ kind, name }: Target) => rules[kind].get(name) ?? rules[kind].get("*")
     }
   })
@@ -122,6 +123,7 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
       const { allow, identify, refuse, ruleOf } = yield* Authentication.make
       const whole = yield* Effect.orDie(Effect.fromResult(ruleOf(policies.policy)))
       const rules = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
+      rules.all.forEach((yield* AuthenticationClasses).note)
       const ruleFor = (targets: ReadonlyArray<Target>) =>
         targets.length === 0 ? whole : allOf([whole, ...targets.flatMap((target) => rules.at(target) ?? [])])
 
@@ -135,18 +137,20 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
                   Effect.provideService(CurrentPrincipal, principal),
                   Effect.provideService(HttpServerRequest.HttpServerRequest, request)
                 ))
-            return rules.none || withoutBody.has(request.method) ? proceed(whole, request) : Effect.matchEffect(
-              RequestBody.read(request),
-              {
-                onFailure: (refusal) => refuse(refusal, request, whole),
-                onSuccess: ({ body, request }) => {
-                  const targets = targetsOf(body, request.headers)
-                  return "reason" in targets
-                    ? refuse(targets, request, whole)
-                    : proceed(ruleFor(targets), request)
+            return rules.all.length === 0 || withoutBody.has(request.method) ?
+              proceed(whole, request) :
+              Effect.matchEffect(
+                RequestBody.read(request),
+                {
+                  onFailure: (refusal) => refuse(refusal, request, whole),
+                  onSuccess: ({ body, request }) => {
+                    const targets = targetsOf(body, request.headers)
+                    return "reason" in targets
+                      ? refuse(targets, request, whole)
+                      : proceed(ruleFor(targets), request)
+                  }
                 }
-              }
-            )
+              )
           })
         })
     })

@@ -110,5 +110,18 @@ export const scopesOf = (rule: Rule): ReadonlyArray<string> => {
   }
 }
 
+/** Every way of signing in (`acr`) that a rule asks for, those of alternatives among them. */
+export const acrOf = <P extends Principal>(rule: Rule<P>): ReadonlyArray<string> => {
+  switch (rule._tag) {
+    case "SignIn":
+      return rule.need.acr ?? []
+    case "All":
+    case "Any":
+      return rule.rules.flatMap(acrOf)
+    default:
+      return []
+  }
+}
+
 /** Each value once. */
 export const distinct = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => [...new Set(values)]

@@ -37,11 +37,18 @@ const app = Layer.mergeAll(
   )
 )
 
-/** Serves everything that there is, and guarded routes, under an origin. Nothing is logged: there would be too much of it. */
-export const serve = <E, R>(auth: Layer.Layer<OktaAuth.Services, E, R>, origin: string) =>
+/** What routes of a test may need. */
+type Provided = HttpRouter.HttpRouter | OktaAuth.Services | Layer.Success<typeof NodeHttpServer.layerHttpServices>
+
+/** Serves everything that there is, guarded routes and further ones, under an origin. Nothing is logged: there would be too much of it. */
+export const serve = <E, R>(
+  auth: Layer.Layer<OktaAuth.Services, E, R>,
+  origin: string,
+  further: Layer.Layer<never, never, Provided> = Layer.empty
+) =>
   Effect.gen(function*() {
     const context = yield* Layer.build(Layer.mergeAll(auth, NodeHttpServer.layerHttpServices, Logger.layer([])))
-    const http = yield* Effect.provide(HttpRouter.toHttpEffect(app), context)
+    const http = yield* Effect.provide(HttpRouter.toHttpEffect(Layer.merge(app, further)), context)
     const services = yield* Effect.provide(Effect.context<never>(), context)
     const handle = HttpEffect.toWebHandlerWith<never, HttpServerRequest.HttpServerRequest | Scope.Scope>(services)(http)
     const send: Send = async ({ body, path, ...init }) => {
