@@ -14,6 +14,8 @@ const good: ReadonlyArray<readonly [uri: string, kind: "web" | "loopback" | "pri
   ["https://xn--bcher-kva.example/cb", "web"],
   ["https://203.0.113.7/cb", "web"],
   ["https://localhost.example.com/cb", "web"],
+  ["https://app.example.com/?a=http://127.0.0.1:80/cb", "web"],
+  [`https://app.example.com/${"a".repeat(1976)}`, "web"],
   ["http://127.0.0.1/callback", "loopback"],
   ["http://127.0.0.1:33418", "loopback"],
   ["http://127.0.0.1:33418/", "loopback"],
@@ -54,6 +56,7 @@ const bad: ReadonlyArray<readonly [what: string, uris: ReadonlyArray<string>, re
       "about:blank",
       "view-source:https://app.example.com/",
       "ftp://app.example.com/",
+      "ws://app.example.com/",
       "wss://app.example.com/"
     ],
     /never allowed/
@@ -83,7 +86,11 @@ const bad: ReadonlyArray<readonly [what: string, uris: ReadonlyArray<string>, re
     ["https://app.example.com/%0d%0aset-cookie:a", "https://app.example.com/?a=%00", "https://a.example/%7F"],
     /encoded control/
   ],
-  ["with broken encoding", ["https://app.example.com/%", "https://app.example.com/%zz"], /percent sign/],
+  [
+    "with broken encoding",
+    ["https://app.example.com/%", "https://app.example.com/%4", "https://app.example.com/%zz"],
+    /percent sign/
+  ],
   [
     "with a backslash, which browsers take for a slash",
     ["https:\\\\app.example.com\\cb", "https://app.example.com\\@evil.example/", "https://a.example/\\evil.example"],
@@ -211,7 +218,7 @@ const bad: ReadonlyArray<readonly [what: string, uris: ReadonlyArray<string>, re
     ],
     /private-use|user name/
   ],
-  ["that are very long", [`https://app.example.com/${"a".repeat(2000)}`], /longer than 2000/]
+  ["that are very long", [`https://app.example.com/${"a".repeat(1977)}`], /longer than 2000/]
 ]
 
 describe("redirect URIs that may not be registered", () => {
@@ -267,6 +274,7 @@ describe("the redirect URI of a request", () => {
       ["may have another port on loopback (#94)", "http://127.0.0.1:1/cb", "http://127.0.0.1:50000/cb", true],
       ["may have a port on loopback (#94)", "http://localhost/cb", "http://localhost:50000/cb", true],
       ["may have none on loopback (#94)", "http://[::1]:1/cb?a=b", "http://[::1]/cb?a=b", true],
+      ["may have the highest port", "http://127.0.0.1:1/cb", "http://127.0.0.1:65535/cb", true],
       ["may have another port without a path", "http://127.0.0.1:1", "http://127.0.0.1:2", true],
       ["may not have another loopback host (#94)", "http://localhost/cb", "http://127.0.0.1/cb", false],
       ["may not have another loopback host (#94)", "http://127.0.0.1/cb", "http://[::1]/cb", false],
