@@ -203,7 +203,7 @@ export class TokenExchange extends Context.Service<TokenExchange, {
               timed(exchange(subject, audience, wanted), callOf("onBehalf")),
               "okta.upstream.onBehalf"
             )
-            return yield* remembered(keyOf([audience, Redacted.value(subject), ...wanted]), asked)
+            return yield* remembered.get(keyOf([audience, Redacted.value(subject), ...wanted]), asked)
           })
         })
       })

@@ -64,7 +64,9 @@ export const recheck = (
           return said instanceof Error ? yield* said : { value: true, keepFor: goodFor }
         }
       )
-      return verifierOf((token) => Effect.tap(verifyText(token), (verified) => remembered(token, ask(token, verified))))
+      return verifierOf((token) =>
+        Effect.tap(verifyText(token), (verified) => remembered.get(token, ask(token, verified)))
+      )
     })
   )
 
@@ -115,7 +117,7 @@ export const only = (
           return counted(Effect.fail(new MalformedToken({ reason: `it is longer than ${maxTokenLength} characters` })))
         }
         return isBearerToken.test(token)
-          ? remembered(token, counted(ask(token)))
+          ? remembered.get(token, counted(ask(token)))
           : counted(Effect.fail(new MalformedToken({ reason: "it has characters that no token has" })))
       })
     })

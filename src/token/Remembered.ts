@@ -1,27 +1,34 @@
-import { Clock, Deferred, Effect, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, type Scope } from "effect"
 import * as VerdictCache from "./VerdictCache.ts"
 
-/** What Okta answered to a question about a token. */
+/** What was answered to a question. */
 export interface Answer<A> {
   readonly value: A
   /** For how long it may be given again, in milliseconds from when the question was asked. */
   readonly keepFor: number
 }
 
-/** Gives the answer that is known for a key, or asks. */
-export type Remembered<A, E> = (key: string, ask: Effect.Effect<Answer<A>, E>) => Effect.Effect<A, E>
+/** Answers that are known, and questions under way. */
+export interface Remembered<A, E> {
+  /** Gives the answer that is known for a key, or asks. */
+  readonly get: (key: string, ask: Effect.Effect<Answer<A>, E>) => Effect.Effect<A, E>
+  /** Forgets the answer that is known for a key, and does not keep one that is under way: whoever comes from now on asks anew. */
+  readonly forget: (key: string) => void
+}
 
 /**
- * Remembers at most `capacity` answers of Okta's, by the entire key and the monotonic clock, and asks for one key once at a
- * time. Failures are not remembered. Who waits may go away: an answer that is under way is awaited and kept.
+ * Remembers at most `capacity` answers, by the entire key and the monotonic clock, and asks for one key once at a time.
+ * Failures are not remembered. Who waits may go away: an answer that is under way is awaited and kept. Keys are tokens, or are
+ * looked up by another part than the end of a token.
  */
 export const make = Effect.fnUntraced(function*<A, E>(
-  capacity: number
+  capacity: number,
+  partOf?: (key: string) => string
 ): Effect.fn.Return<Remembered<A, E>, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const known = VerdictCache.make<{ readonly value: A }>(capacity)
+  const known = VerdictCache.make<{ readonly value: A }>(capacity, partOf)
   const underway = new Map<string, Deferred.Deferred<A, E>>()
 
   const askOnce = (key: string, ask: Effect.Effect<Answer<A>, E>) =>
@@ -32,14 +39,15 @@ export const make = Effect.fnUntraced(function*<A, E>(
       underway.set(key, deferred)
       const begun = now()
       return ask.pipe(
-        Effect.map(({ keepFor, value }) => {
-          if (keepFor > 0) known.set(key, { value }, begun + keepFor)
-          return value
-        }),
         Effect.onExit((exit) =>
           Effect.sync(() => {
-            underway.delete(key)
-            Deferred.doneUnsafe(deferred, exit)
+            if (underway.get(key) === deferred) {
+              underway.delete(key)
+              if (Exit.isSuccess(exit) && exit.value.keepFor > 0) {
+                known.set(key, { value: exit.value.value }, begun + exit.value.keepFor)
+              }
+            }
+            Deferred.doneUnsafe(deferred, Exit.map(exit, ({ value }) => value))
           })
         ),
         Effect.forkIn(scope),
@@ -47,9 +55,15 @@ export const make = Effect.fnUntraced(function*<A, E>(
       )
     })
 
-  return (key, ask) =>
-    Effect.suspend(() => {
-      const before = known.get(key, now())
-      return before === undefined ? askOnce(key, ask) : Effect.succeed(before.value)
-    })
+  return {
+    get: (key, ask) =>
+      Effect.suspend(() => {
+        const before = known.get(key, now())
+        return before === undefined ? askOnce(key, ask) : Effect.succeed(before.value)
+      }),
+    forget: (key) => {
+      known.delete(key)
+      underway.delete(key)
+    }
+  }
 })

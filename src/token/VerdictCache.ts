@@ -21,8 +21,8 @@ export interface VerdictCache<A> {
   readonly delete: (token: string) => void
 }
 
-/** Makes an empty cache of at most `capacity` verdicts. */
-export const make = <A>(capacity: number): VerdictCache<A> => {
+/** Makes an empty cache of at most `capacity` verdicts, looked up by a part of the token of which no two have the same. */
+export const make = <A>(capacity: number, partOf: (token: string) => string = tailOf): VerdictCache<A> => {
   const verdicts = new Map<string, Verdict<A>>()
   let oldest: Verdict<A> | undefined
   let newest: Verdict<A> | undefined
@@ -44,11 +44,11 @@ export const make = <A>(capacity: number): VerdictCache<A> => {
 
   const forget = (verdict: Verdict<A>) => {
     unlink(verdict)
-    verdicts.delete(tailOf(verdict.token))
+    verdicts.delete(partOf(verdict.token))
   }
 
   const find = (token: string) => {
-    const verdict = verdicts.get(tailOf(token))
+    const verdict = verdicts.get(partOf(token))
     return verdict?.token === token ? verdict : undefined
   }
 
@@ -68,13 +68,13 @@ export const make = <A>(capacity: number): VerdictCache<A> => {
     },
     set: (token, value, until) => {
       if (capacity === 0) return
-      const tail = tailOf(token)
-      const same = verdicts.get(tail)
+      const part = partOf(token)
+      const same = verdicts.get(part)
       if (same !== undefined) unlink(same)
       else if (verdicts.size >= capacity && oldest !== undefined) forget(oldest)
       const verdict: Verdict<A> = { token, value, until, older: undefined, newer: undefined }
       append(verdict)
-      verdicts.set(tail, verdict)
+      verdicts.set(part, verdict)
     },
     delete: (token) => {
       const verdict = find(token)

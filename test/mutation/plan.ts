@@ -70,6 +70,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/Trouble.ts": ["proxy/authorize/browsers", "proxy/authorize/logout"],
   "proxy/authorize/Visit.ts": ["proxy/authorize/connections", "proxy/authorize/consent"],
   "proxy/grant/GrantIndex.ts": ["proxy/grants"],
+  "proxy/grant/GrantMarks.ts": ["proxy/marks", "proxy/grants"],
   "proxy/grant/GrantTypes.ts": ["proxy/grant/service-token", "proxy/grant/id-jag"],
   "proxy/grant/IdJagGrant.ts": ["proxy/grant/id-jag"],
   "proxy/grant/Narrowed.ts": ["proxy/grant/id-jag", "proxy/grant/refresh"],

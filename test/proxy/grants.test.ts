@@ -205,6 +205,7 @@ describe("Grants", () => {
       // What cannot be tidied up has ended all the same, and is tidied up by the next try.
       fails = (operation, key) => operation === "take" && key.startsWith("grant:")
       assert.strictEqual((yield* Effect.flip(grants.endAll(adas)))._tag, "StoreUnavailable")
+      yield* TestClock.adjust("2 seconds")
       yield* assertEnded(scene, signedIn, [scene.one])
       fails = () => false
       assert.strictEqual(yield* grants.endAll(adas), 1)

@@ -1,4 +1,4 @@
-// How many people two replicas on one Redis sign in: `npm run bench:scaling`, or with other numbers
+// How many people two replicas on one Redis sign in, and how many requests with their tokens they take: `npm run bench:scaling`, or with other numbers
 // `npm run bench:scaling -- SECONDS PEOPLE REPLICAS`. The driver is the browser, the client and the balancer at once.
 import { Effect, Redacted } from "effect"
 import { fork } from "node:child_process"
@@ -15,6 +15,7 @@ import * as ReplicaProcess from "../support/ReplicaProcess.ts"
 
 const [seconds = 60, people = 24, replicas = 2] = process.argv.slice(2).map(Number)
 const warmUp = Math.min(10, seconds / 2)
+const mostTokens = 1000
 const redirectUri = "http://127.0.0.1:33418/callback"
 const agent = new Agent({ keepAlive: true })
 
@@ -25,14 +26,16 @@ interface Answer {
   readonly body: string
 }
 
-const ask = (url: string, { body, cookie, type = "application/x-www-form-urlencoded" }: {
+const ask = (url: string, { body, cookie, token, type = "application/x-www-form-urlencoded" }: {
   readonly body?: string
   readonly cookie?: string
+  readonly token?: string
   readonly type?: string
 } = {}) =>
   new Promise<Answer>((resolve, reject) => {
     const headers = {
       ...(cookie === undefined ? {} : { cookie }),
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { "content-type": type })
     }
     request(url, { agent, method: body === undefined ? "GET" : "POST", headers }, (response) => {
@@ -104,6 +107,9 @@ const program = Effect.gen(function*() {
   )
   const { client_id }: { readonly client_id: string } = JSON.parse(expected(registered, 201).body)
 
+  /** Of those who have signed in last. */
+  const tokens: Array<string> = []
+
   /** From the client's authorization request to its tokens, every step at the next replica. */
   const signIn = async () => {
     const code_verifier = randomBytes(32).toString("base64url")
@@ -133,68 +139,81 @@ const program = Effect.gen(function*() {
       redirect_uri: redirectUri,
       code_verifier
     })
-    expected(await ask(`${next()}/oauth/token`, { body: redemption.toString() }), 200)
+    const answer = expected(await ask(`${next()}/oauth/token`, { body: redemption.toString() }), 200)
+    const { access_token }: { readonly access_token: string } = JSON.parse(answer.body)
+    if (tokens.push(access_token) > mostTokens) tokens.shift()
   }
 
-  const durations: Array<number> = []
-  const run = (until: number) =>
-    Effect.promise(() =>
-      Promise.all(Array.from({ length: people }, async () => {
-        while (performance.now() < until) {
-          const began = performance.now()
-          await signIn()
-          durations.push(performance.now() - began)
-        }
-      }))
-    )
-  yield* run(performance.now() + warmUp * 1000)
-  durations.length = 0
+  const call = async () => {
+    const token = tokens[Math.floor(Math.random() * tokens.length)] ?? ""
+    expected(await ask(`${next()}/mcp`, { token }), 200)
+  }
+
   const parts = {
     ...Object.fromEntries(servers.map(({ pid }, index) => [`replica ${index + 1}`, pid])),
     Redis: redis.pid(),
     "stand-in for Okta": okta.pid ?? 0,
     driver: process.pid
   }
-  yield* redis.run("CONFIG", "RESETSTAT")
-  const before = Object.values(parts).map(used)
-  const began = performance.now()
-  yield* run(began + seconds * 1000)
-  const elapsed = (performance.now() - began) / 1000
-  const spent = Object.keys(parts).map((name, index) =>
-    [name, used(Object.values(parts)[index] ?? 0) - (before[index] ?? 0)] as const
-  )
-
-  const statistics = String(yield* redis.run("INFO", "commandstats"))
-  const calls = (name: string) => Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(statistics)?.[1] ?? 0)
-  // Each script reads once and writes once, which is counted too.
-  const scripts = calls("evalsha")
-  const commands = {
-    GET: calls("get") - scripts,
-    SET: calls("set") - scripts,
-    GETDEL: calls("getdel"),
-    EVALSHA: scripts
-  }
-
-  durations.sort((a, b) => a - b)
-  const done = durations.length
-  const quantile = (share: number) => `${(durations[Math.floor(done * share)] ?? 0).toFixed(0)} ms`
-  console.log(
-    `${done} sign-ins in ${elapsed.toFixed(1)} s: ${
-      (done / elapsed).toFixed(0)
-    } a second, with ${people} people at a time`
-  )
-  console.log(`p50 ${quantile(0.5)}, p99 ${quantile(0.99)}, on ${cpus().length} × ${cpus()[0]?.model}`)
-  for (const [name, time] of spent) {
-    console.log(
-      `${name}: ${(time / elapsed * 100).toFixed(0)} % of a core, ${
-        (time / done * 1000).toFixed(2)
-      } ms for each sign-in`
+  /** What is done for some time, by many at once, and what each costs. */
+  const measure = Effect.fnUntraced(function*(what: string, act: () => Promise<void>) {
+    const durations: Array<number> = []
+    const run = (until: number) =>
+      Effect.promise(() =>
+        Promise.all(Array.from({ length: people }, async () => {
+          while (performance.now() < until) {
+            const began = performance.now()
+            await act()
+            durations.push(performance.now() - began)
+          }
+        }))
+      )
+    yield* run(performance.now() + warmUp * 1000)
+    durations.length = 0
+    yield* redis.run("CONFIG", "RESETSTAT")
+    const before = Object.values(parts).map(used)
+    const began = performance.now()
+    yield* run(began + seconds * 1000)
+    const elapsed = (performance.now() - began) / 1000
+    const spent = Object.keys(parts).map((name, index) =>
+      [name, used(Object.values(parts)[index] ?? 0) - (before[index] ?? 0)] as const
     )
-  }
-  const each = Object.entries(commands).map(([name, count]) => `${(count / done).toFixed(1)} ${name}`)
-  console.log(`Commands to Redis for each sign-in: ${each.join(", ")}`)
-  const own = spent.filter(([name]) => name.startsWith("replica")).reduce((sum, [, time]) => sum + time, 0)
-  console.log(`A replica with a core to itself: ${(done / own).toFixed(0)} sign-ins a second`)
+
+    const statistics = String(yield* redis.run("INFO", "commandstats"))
+    const calls = (name: string) => Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(statistics)?.[1] ?? 0)
+    // Each script reads once and writes once, which is counted too.
+    const scripts = calls("evalsha")
+    const commands = {
+      GET: calls("get") - scripts,
+      SET: calls("set") - scripts,
+      GETDEL: calls("getdel"),
+      EVALSHA: scripts
+    }
+
+    durations.sort((a, b) => a - b)
+    const done = durations.length
+    const quantile = (share: number) => `${(durations[Math.floor(done * share)] ?? 0).toFixed(0)} ms`
+    console.log(
+      `${done} ${what}s in ${elapsed.toFixed(1)} s: ${
+        (done / elapsed).toFixed(0)
+      } a second, with ${people} people at a time`
+    )
+    console.log(`p50 ${quantile(0.5)}, p99 ${quantile(0.99)}, on ${cpus().length} × ${cpus()[0]?.model}`)
+    for (const [name, time] of spent) {
+      console.log(
+        `${name}: ${(time / elapsed * 100).toFixed(0)} % of a core, ${
+          (time / done * 1000).toFixed(2)
+        } ms for each ${what}`
+      )
+    }
+    const each = Object.entries(commands).map(([name, count]) => `${(count / done).toFixed(2)} ${name}`)
+    console.log(`Commands to Redis for each ${what}: ${each.join(", ")}`)
+    const own = spent.filter(([name]) => name.startsWith("replica")).reduce((sum, [, time]) => sum + time, 0)
+    console.log(`A replica with a core to itself: ${(done / own).toFixed(0)} ${what}s a second\n`)
+  })
+
+  yield* measure("sign-in", signIn)
+  yield* measure("request", call)
   if (flags.length > 0) {
     // Profiles are written at an orderly end.
     for (const { pid } of servers) process.kill(pid, "SIGTERM")

@@ -63,7 +63,10 @@ export class Grants extends Context.Service<Grants, {
     client: Client,
     refreshment: RefreshToken.Refreshment
   ) => Effect.Effect<Tokens, RefreshToken.Refusal | StoreUnavailable | OktaUnavailable>
-  /** The grant with this id, which access tokens carry as `sid`. */
+  /**
+   * The grant with this id, which access tokens carry as `sid`. That all of its person or client were ended by another server is
+   * known within 2 seconds.
+   */
   readonly get: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
   /** Okta's tokens of the grant with this id, renewed if their time is up. */
   readonly oktaTokens: (
@@ -94,7 +97,7 @@ export class Grants extends Context.Service<Grants, {
       const okta = yield* OktaClient
       const issuer = yield* TokenIssuer
       const audit = yield* Audit.make
-      const records = grantRecords({ sealed, store }, settings)
+      const records = yield* grantRecords({ sealed, store }, settings)
       const codes = AuthorizationCode.make({ sealed, store })
       const parts = { admit: yield* Admission, audit, records, sealed, okta, store }
       const check = yield* OktaCheck.make(parts)
@@ -173,9 +176,9 @@ export class Grants extends Context.Service<Grants, {
       })
 
       const endAll = Effect.fnUntraced(function*(name: Name, why: RevocationReason) {
-        const before = yield* records.index.markedAt(name)
+        const before = yield* records.marks.at(name)
         // From here on all of them are ended, on every server; the rest tidies up, and tells Okta.
-        yield* records.index.mark(name)
+        yield* records.marks.end(name)
         const ids = yield* records.index.list(name)
         const ended = yield* Effect.forEach(
           ids,
@@ -234,7 +237,7 @@ export class Grants extends Context.Service<Grants, {
           yield* audit((origin) => new TokensRefreshed({ ...origin, ...told(grantId, grant, tokens) }))
           return tokens
         }),
-        get: (id) => Effect.map(records.find(id), Option.map(({ value }) => value)),
+        get: records.findLately,
         oktaTokens: Effect.fnUntraced(function*(id) {
           const found = yield* renew(id)
           return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value)
@@ -242,7 +245,7 @@ export class Grants extends Context.Service<Grants, {
         end,
         list,
         endAll: (name, why) => Effect.uninterruptible(endAll(name, why)),
-        endedAt: records.index.markedAt
+        endedAt: records.marks.at
       })
     })
   )

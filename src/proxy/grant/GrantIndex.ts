@@ -69,9 +69,6 @@ const lifetime = Duration.days(60)
 /** How old an entry may become before it is written again, when its grant is renewed. */
 const freshFor = Duration.toSeconds("7 days")
 
-/** A mark outlives every grant that it ends: one that is never found again ends by itself after 30 days. */
-const markLifetime = Duration.days(31)
-
 /** An empty record is as none. */
 const forgetting = Duration.seconds(1)
 
@@ -92,10 +89,6 @@ export interface GrantIndex {
   readonly remove: (id: string, grant: Named) => Effect.Effect<void, StoreUnavailable>
   /** The ids under a name; some may have ended meanwhile. */
   readonly list: (name: Name) => Effect.Effect<ReadonlyArray<string>, StoreUnavailable>
-  /** Ends every grant of a name that was created until now, whether it is listed or not. */
-  readonly mark: (name: Name) => Effect.Effect<void, StoreUnavailable>
-  /** When the grants of a name were last ended, in seconds since 1970; never is `-Infinity`. */
-  readonly markedAt: (name: Name) => Effect.Effect<number, StoreUnavailable>
 }
 
 /** Whether a grant has to be noted again at its renewal: its names have changed, or its entry grows old. */
@@ -136,12 +129,6 @@ export const make = ({ sealed, store }: SealedRecords.Keeping): GrantIndex => {
 
   const without = (grants: List["grants"], id: string) => grants.filter((grant) => grant.id !== id)
 
-  const marksOf = ({ kind, value }: Name) =>
-    Effect.map(
-      sealed.hashes("store-key", `${kind} ${value}`),
-      (hashes) => hashes.map((hash) => `ended:${hash}`)
-    )
-
   return {
     add: Effect.fnUntraced(function*(id, grant) {
       const at = yield* nowInSeconds
@@ -156,30 +143,9 @@ export const make = ({ sealed, store }: SealedRecords.Keeping): GrantIndex => {
       Effect.map(
         Effect.forEach(recordsOf(name), lists.find, { concurrency: 8 }),
         (found) => found.flatMap((record) => Option.isSome(record) ? record.value.value.grants.map(({ id }) => id) : [])
-      ),
-    mark: Effect.fnUntraced(function*(name) {
-      const text = yield* sealed.seal("mark", JSON.stringify([name.kind, name.value, yield* nowInSeconds]))
-      // Under the name by each secret, so that every replica finds it, whichever is the first of its secrets.
-      for (const key of yield* marksOf(name)) yield* store.put(key, text, markLifetime)
-    }),
-    markedAt: Effect.fnUntraced(function*(name) {
-      let latest = -Infinity
-      for (const key of yield* marksOf(name)) {
-        const text = yield* store.get(key)
-        if (Option.isNone(text)) continue
-        const mark = Option.flatMap(yield* sealed.open("mark", text.value), decodeMark)
-        if (Option.isNone(mark) || mark.value[0] !== name.kind || mark.value[1] !== name.value) {
-          yield* SealedRecords.warnOfForeign("ended")
-        } else latest = Math.max(latest, mark.value[2])
-      }
-      return latest
-    })
+      )
   }
 }
-
-const decodeMark = Schema.decodeOption(
-  Schema.fromJsonString(Schema.Tuple([Schema.String, Schema.String, Schema.Number]))
-)
 
 /** The record in which a grant is noted under a name. */
 const recordOf = (name: Name, id: string): string =>

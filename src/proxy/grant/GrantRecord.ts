@@ -1,9 +1,10 @@
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Schema, type Scope } from "effect"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import { User } from "../../token/Principal.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
 import * as SealedRecords from "../SealedRecords.ts"
 import * as GrantIndex from "./GrantIndex.ts"
+import * as GrantMarks from "./GrantMarks.ts"
 import { longestLifetime } from "./IssuedToken.ts"
 
 /** Okta's tokens of a grant, each sealed once more by itself. */
@@ -52,6 +53,9 @@ export type Grant = typeof Grant.Type
 /** Grants in the store, and who has which. */
 export interface GrantRecords extends SealedRecords.SealedRecords<Grant> {
   readonly index: GrantIndex.GrantIndex
+  readonly marks: GrantMarks.GrantMarks
+  /** The grant with this id, unless it was ended; all of its person or client, 2 seconds ago at the latest or by this server. */
+  readonly findLately: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
   /** The grant with this id, though all of its person or client have been ended. */
   readonly findEnded: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
 }
@@ -60,28 +64,33 @@ export interface GrantRecords extends SealedRecords.SealedRecords<Grant> {
  * Grants in the store, by their ids. Those created before `revokedBefore`, or until all of their person or client were ended,
  * are as absent.
  */
-export const records = (
+export const records = Effect.fnUntraced(function*(
   keeping: SealedRecords.Keeping,
   { revokedBefore = 0 }: Pick<ProxySettings, "revokedBefore">
-): GrantRecords => {
+): Effect.fn.Return<GrantRecords, never, Scope.Scope> {
   const kept = SealedRecords.make("grant", "grant", Grant, keeping)
   const index = GrantIndex.make(keeping)
+  const marks = yield* GrantMarks.make(keeping)
 
-  const isAlive = (grant: Grant) =>
-    grant.createdAt < revokedBefore ? Effect.succeed(false) : Effect.map(
-      Effect.forEach(GrantIndex.namesOf(grant), index.markedAt, { concurrency: "unbounded" }),
-      (marks) => marks.every((at) => grant.createdAt > at)
-    )
+  const findBy = (markedAt: (name: GrantIndex.Name) => Effect.Effect<number, StoreUnavailable>) =>
+    Effect.fnUntraced(function*(id: string) {
+      const found = yield* kept.find(id)
+      if (Option.isNone(found)) return found
+      const { value: grant } = found.value
+      if (grant.createdAt < revokedBefore) return Option.none()
+      const ended = yield* Effect.forEach(GrantIndex.namesOf(grant), markedAt, { concurrency: "unbounded" })
+      return ended.every((at) => grant.createdAt > at) ? found : Option.none()
+    })
+  const findLately = findBy(marks.lately)
 
   return {
     ...kept,
     index,
+    marks,
     // The other way round, a grant could exist of which nobody knows who has it.
     add: (id, grant, ttl) => Effect.andThen(index.add(id, grant), kept.add(id, grant, ttl)),
-    find: Effect.fnUntraced(function*(id) {
-      const found = yield* kept.find(id)
-      return Option.isSome(found) && (yield* isAlive(found.value.value)) ? found : Option.none()
-    }),
+    find: findBy(marks.at),
+    findLately: (id) => Effect.map(findLately(id), Option.map(({ value }) => value)),
     findEnded: (id) => Effect.map(kept.find(id), Option.map(({ value }) => value)),
     take: (id) =>
       Effect.tap(
@@ -89,7 +98,7 @@ export const records = (
         (taken) => Option.isSome(taken) ? Effect.ignore(index.remove(id, taken.value)) : Effect.void
       )
   }
-}
+})
 
 /** How long a grant lasts without being used. */
 const idle = Duration.days(30)
