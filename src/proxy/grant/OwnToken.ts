@@ -9,7 +9,7 @@ import type { SigningKeys } from "./SigningKeys.ts"
 const AccessToken = Schema.StructWithRest(
   Schema.Struct({
     sid: Schema.optionalKey(Schema.String),
-    client_id: Schema.optionalKey(Schema.String),
+    client_id: Schema.String,
     scope: Schema.optionalKey(Schema.String),
     iat: Schema.Number,
     exp: Schema.Number
@@ -55,7 +55,7 @@ export const reader = (
         claims.sid === undefined
           ? {
             _tag: "ServiceToken",
-            clientId: claims.client_id ?? "",
+            clientId: claims.client_id,
             scopes: claims.scope?.split(" ") ?? [],
             claims
           }

@@ -12,6 +12,7 @@ import { ClientAuthentication } from "../../../src/proxy/client/ClientAuthentica
 import { ClientRegistry } from "../../../src/proxy/client/ClientRegistry.ts"
 import { Registration } from "../../../src/proxy/client/Registration.ts"
 import { Grants } from "../../../src/proxy/grant/Grant.ts"
+import * as Introspection from "../../../src/proxy/grant/Introspection.ts"
 import { TokenIssuer } from "../../../src/proxy/grant/IssuedToken.ts"
 import * as Revocation from "../../../src/proxy/grant/Revocation.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
@@ -26,6 +27,7 @@ import { open as openRedis } from "../../store/RedisReplicas.ts"
 import { newFile, open } from "../../store/StoreFile.ts"
 import { patientServer } from "../../support/PatientServer.ts"
 import type { RedisServer } from "../../support/RedisServer.ts"
+import type { Watch } from "../../support/Watch.ts"
 import { configLayer, now, serverUrl } from "../ProxyTest.ts"
 import { ec, ring } from "./KeyRing.ts"
 
@@ -51,7 +53,9 @@ export const fallible = (store: Store["Service"]) => {
     failures: Infinity,
     /** How often something was looked up. */
     reads: 0,
-    written: new Map<string, string>()
+    written: new Map<string, string>(),
+    /** What happens just before something is done. */
+    before: (_operation: StoreUnavailable["operation"], _key: string): Effect.Effect<unknown> => Effect.void
   }
   const guarded = <Args extends ReadonlyArray<never> | ReadonlyArray<unknown>, A>(
     operation: StoreUnavailable["operation"],
@@ -65,7 +69,7 @@ export const fallible = (store: Store["Service"]) => {
       if (operation === "get") state.reads++
       if (operation === "put" || operation === "putIfAbsent") state.written.set(String(args[0]), String(args[1]))
       if (operation === "compareAndSet") state.written.set(String(args[0]), String(args[2]))
-      return run(...args)
+      return Effect.andThen(state.before(operation, String(args[0])), run(...args))
     })
   const service = Store.of({
     put: guarded("put", store.put),
@@ -152,6 +156,8 @@ export interface Setup {
   /** Of the second server, on top. */
   readonly settingsOfOther?: Partial<OktaOptions>
   readonly store?: "memory" | "sqlite" | RedisServer
+  /** Sees what the servers tell, in place of `logged`. */
+  readonly watch?: Watch
 }
 
 const send = (port: number, path: string, method: string, body: string, headers: { readonly [name: string]: string }) =>
@@ -185,11 +191,12 @@ const encode = (form: Form) =>
   ).toString()
 
 /** Servers over one store and one Okta, on loopback sockets; closed with the scope. Starts the test's clock at `now`. */
-export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOther, store = "memory" }: Setup = {}) {
+export const tokenServers = Effect.fnUntraced(function*(setup: Setup = {}) {
+  const { settings, settingsOfOther, store = "memory", watch } = setup
   yield* TestClock.setTime(now * 1000)
   const okta = fakeOkta()
   const logged: Array<string> = []
-  const log = Layer.merge(
+  const log = watch?.layer ?? Layer.merge(
     Logger.layer([Logger.map(Logger.formatSimple, (line) => void logged.push(line))]),
     Layer.succeed(References.MinimumLogLevel, "All")
   )
@@ -216,7 +223,7 @@ export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOt
         Layer.provideMerge(log)
       )
     )
-    const served = HttpRouter.serve(Layer.mergeAll(TokenEndpoint.routes, Revocation.routes), {
+    const served = HttpRouter.serve(Layer.mergeAll(TokenEndpoint.routes, Revocation.routes, Introspection.routes), {
       disableListenLog: true,
       disableLogger: true
     }).pipe(
@@ -243,7 +250,9 @@ export const tokenServers = Effect.fnUntraced(function*({ settings, settingsOfOt
       registration: Context.get(services, Registration),
       ask,
       token: (form: Form, headers?: { readonly [name: string]: string }) => post("/oauth/token", form, headers),
-      revoke: (form: Form, headers?: { readonly [name: string]: string }) => post("/oauth/revoke", form, headers)
+      revoke: (form: Form, headers?: { readonly [name: string]: string }) => post("/oauth/revoke", form, headers),
+      introspect: (form: Form, headers?: { readonly [name: string]: string }) =>
+        post("/oauth/introspect", form, headers)
     }
   })
 
