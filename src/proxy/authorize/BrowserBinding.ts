@@ -8,7 +8,7 @@ import type { Sealed } from "../Sealed.ts"
 export interface KnownBrowser {
   /** Stands for the browser without naming it, whichever secret its cookie is signed with. */
   readonly mark: string
-  /** Puts the cookie on an answer, for another 30 days. */
+  /** Puts the cookie on an answer, for another 30 days unless it is a short-lived one. */
   readonly remember: (response: HttpServerResponse.HttpServerResponse) => HttpServerResponse.HttpServerResponse
 }
 
@@ -30,8 +30,15 @@ export interface BrowserBinding {
   readonly isMarked: (request: HttpServerRequest.HttpServerRequest, mark: string) => Effect.Effect<boolean>
 }
 
+/** A cookie of its own for something that does not last. */
+export interface ShortLived {
+  /** What its name ends with. */
+  readonly suffix: string
+  readonly lifetime: Duration.Duration
+}
+
 /** As long as grants last without use, so that a person can sign out in the browser, and consent can be remembered. */
-const lifetime = Duration.days(30)
+const lasting: ShortLived = { suffix: "", lifetime: Duration.days(30) }
 
 /** The cookie's name (RFC 6265bis section 4.1.3.2). */
 export const cookieName = ({ serverUrl }: ProxySettings): string =>
@@ -45,8 +52,12 @@ export const cookieOptions = ({ serverUrl }: ProxySettings) => ({
   sameSite: "lax"
 } as const)
 
-export const make = (settings: ProxySettings, sealed: Sealed["Service"]): BrowserBinding => {
-  const name = cookieName(settings)
+export const make = (
+  settings: ProxySettings,
+  sealed: Sealed["Service"],
+  { lifetime, suffix } = lasting
+): BrowserBinding => {
+  const name = cookieName(settings) + suffix
 
   const find = Effect.fnUntraced(function*({ cookies }: HttpServerRequest.HttpServerRequest) {
     const [, id, signature] = /^([\w-]{43})\.([\w-]{43})$/.exec(cookies[name] ?? "") ?? []

@@ -14,6 +14,7 @@ import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { RateLimits } from "../RateLimits.ts"
 import { Sealed } from "../Sealed.ts"
+import * as SingleUse from "../SingleUse.ts"
 import { sendTo } from "./AuthorizationResponse.ts"
 import * as BrowserBinding from "./BrowserBinding.ts"
 import * as BrowserSession from "./BrowserSession.ts"
@@ -30,7 +31,7 @@ const Return = Schema.Struct({ uri: Schema.String, state: Schema.optional(Schema
 /** A sign-out on its way: through the page that asks, and then through Okta. */
 const Pending = Schema.fromJsonString(Schema.Struct({
   step: Schema.Literals(["asked", "sent"]),
-  /** The mark of the browser. */
+  /** The mark of the browser; on the way through Okta, by a cookie of its own. */
   browser: Schema.String,
   back: Schema.optional(Return)
 }))
@@ -39,6 +40,9 @@ const encode = Schema.encodeEffect(Pending)
 const decode = Schema.decodeOption(Pending)
 
 const lifetime = Duration.minutes(10)
+
+/** What the cookie's name ends with by which the browser is known on its way back from Okta. */
+const wayBackSuffix = "-sign-out"
 
 /** The longest `state`, in characters, as with authorization requests. */
 const longestState = 2048
@@ -56,6 +60,15 @@ const outOfDate = Page.problem({
   status: 400,
   title: "This page is out of date",
   words: "You were asked more than 10 minutes ago, or in another browser. Nothing has changed.",
+  code: "invalid_request"
+})
+
+const noWayBack = Page.problem({
+  status: 400,
+  title: "There is no way back from here",
+  words:
+    "You have been sent on already, more than 10 minutes have passed, or you are in another browser than the one in which " +
+    "somebody has signed out. You can close this page.",
   code: "invalid_request"
 })
 
@@ -130,8 +143,12 @@ export const routes: Layer.Layer<
     const okta = yield* OktaClient
     const grants = yield* Grants
     const limits = yield* RateLimits
+    const keeping = { store: yield* Store, sealed }
     const browsers = BrowserBinding.make(settings, sealed)
-    const sessions = BrowserSession.make({ store: yield* Store, sealed })
+    const wayBack = BrowserBinding.make(settings, sealed, { suffix: wayBackSuffix, lifetime })
+    const sessions = BrowserSession.make(keeping)
+    const visits = Visit.make(settings, { ...keeping, okta, grants })
+    const { isFirst } = SingleUse.make("signed-out", keeping)
 
     const seal = Effect.fnUntraced(function*(pending: typeof Pending.Type) {
       const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(lifetime)
@@ -146,7 +163,7 @@ export const routes: Layer.Layer<
     ) {
       const pending = Option.flatMap(yield* sealed.open("logout", text ?? ""), decode)
       return Option.isSome(pending) && pending.value.step === step &&
-          (step === "sent" || (yield* browsers.isMarked(request, pending.value.browser)))
+          (yield* (step === "sent" ? wayBack : browsers).isMarked(request, pending.value.browser))
         ? pending.value
         : undefined
     })
@@ -177,19 +194,28 @@ export const routes: Layer.Layer<
     const onward = (back: typeof Return.Type | undefined) =>
       back === undefined ? signedOut : sendTo(withState(back), "POST")
 
-    /** Neither the browser nor a visitor of the page of connected clients is known any more. */
-    const forgotten = (response: HttpServerResponse.HttpServerResponse) =>
-      [BrowserBinding.cookieName(settings), Visit.cookieName(settings)].reduce(
+    /** As an answer to a browser that has none of these cookies any more. */
+    const without = (response: HttpServerResponse.HttpServerResponse, ...cookies: ReadonlyArray<string>) =>
+      cookies.reduce(
         (answer, name) => HttpServerResponse.expireCookieUnsafe(answer, name, BrowserBinding.cookieOptions(settings)),
         response
       )
 
     const signOut = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, sealed: string) {
       const pending = yield* open(sealed, "asked", request)
-      return pending === undefined || isForeign(request) ? outOfDate : forgotten(yield* leave(pending))
+      if (pending === undefined || isForeign(request)) return outOfDate
+      // Neither the browser nor a visitor of the page of connected clients is known any more.
+      return without(
+        yield* leave(request, pending),
+        BrowserBinding.cookieName(settings),
+        Visit.cookieName(settings)
+      )
     })
 
-    const leave = Effect.fnUntraced(function*({ back, browser }: typeof Pending.Type) {
+    const leave = Effect.fnUntraced(function*(
+      request: HttpServerRequest.HttpServerRequest,
+      { back, browser }: typeof Pending.Type
+    ) {
       let idTokenHint: Redacted.Redacted<string> | undefined
       const ended = new Set<string>()
       yield* sessions.end(browser, (grantId) =>
@@ -203,21 +229,35 @@ export const routes: Layer.Layer<
           Effect.tap((existed) => Effect.sync(() => existed && ended.add(Audit.grantHandle(grantId))))
         ))
       yield* audit((origin) => new SignedOut({ ...origin, grants: [...ended] }))
+      idTokenHint ??= Option.getOrUndefined(yield* visits.idToken(request))
       if (idTokenHint === undefined) return onward(back)
+      const returning = yield* wayBack.get(request)
       const url = okta.endSessionUrl({
         idTokenHint,
         ...(back === undefined ? undefined : {
           postLogoutRedirectUri: `${serverUrl}/oauth/logout/done`,
-          state: yield* seal({ step: "sent", browser, back })
+          state: yield* seal({ step: "sent", browser: returning.mark, back })
         })
       })
       return yield* Effect.matchEffect(url, {
         onFailure: ({ message }) => Effect.as(Effect.logWarning(message), signedOutHereOnly(settings.issuer, back)),
         onSuccess: Option.match({
           onNone: () => Effect.succeed(onward(back)),
-          onSome: (url) => Effect.succeed(sendTo(url, "POST"))
+          onSome: (url) =>
+            Effect.succeed(back === undefined ? sendTo(url, "POST") : returning.remember(sendTo(url, "POST")))
         })
       })
+    })
+
+    /** Sends the person on who comes back from Okta, once. */
+    const goOn = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+      const state = Parameters.fromQuery(request).first("state")
+      if (state === undefined) return signedOut
+      const back = (yield* open(state, "sent", request))?.back
+      if (back === undefined) return noWayBack
+      const use = { issuer: serverUrl, jti: state, endsIn: Duration.toSeconds(lifetime) }
+      const answer = (yield* isFirst(use)) ? sendTo(withState(back), "GET") : noWayBack
+      return without(answer, BrowserBinding.cookieName(settings) + wayBackSuffix)
     })
 
     /** Counts the request, and tells the person of trouble, who can try again. */
@@ -254,9 +294,9 @@ export const routes: Layer.Layer<
     })
     yield* Page.serve(router, settings, "/oauth/logout/done", {
       GET: (request) =>
-        Effect.map(
-          open(Parameters.fromQuery(request).first("state"), "sent", request),
-          (pending) => pending?.back === undefined ? signedOut : sendTo(withState(pending.back), "GET")
+        goOn(request).pipe(
+          Effect.tapError(noteError),
+          Effect.catch(Trouble.tell(Trouble.link()))
         )
     })
   })

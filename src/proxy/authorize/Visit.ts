@@ -37,6 +37,9 @@ const Visit = Schema.fromJsonString(Schema.Struct({
 const encode = Schema.encodeEffect(Visit)
 const decode = Schema.decodeOption(Visit)
 
+/** Okta's ID token of a visit, by which Okta knows who is to be signed out. */
+const Hint = Schema.Struct({ idToken: Schema.String })
+
 /** A person who looks at the page. */
 export interface Visitor {
   readonly subject: string
@@ -77,10 +80,12 @@ export const oktaAway = (settings: ProxySettings) =>
  * **Details**
  *
  * Who has signed in is in a cookie, sealed; the cookie by which a browser is known would not do, since it says nothing of who sits in
- * front of it. What Okta gives is not kept. Once all grants of the person were ended, by whomever, the visit has ended too.
+ * front of it. Of what Okta gives, the ID token is kept in the store as long as the visit, for its sign-out. Once all grants of the
+ * person were ended, by whomever, the visit has ended too.
  */
 export const make = (settings: ProxySettings, { grants, okta, sealed, store }: Parts) => {
   const journeys = SealedRecords.make("visit", "visit", Journey, { sealed, store })
+  const hints = SealedRecords.make("visit-hint", "visit", Hint, { sealed, store })
   const browsers = BrowserBinding.make(settings, sealed)
   const name = cookieName(settings)
 
@@ -101,6 +106,7 @@ export const make = (settings: ProxySettings, { grants, okta, sealed, store }: P
       })
     )
     const text = yield* sealed.seal("visit-cookie", visit, millis + Duration.toMillis(lifetime))
+    yield* hints.add(text, { idToken: Redacted.value(tokens.idToken) }, lifetime)
     return HttpServerResponse.setCookieUnsafe(sendTo(`${settings.serverUrl}${path}`, "GET"), name, text, {
       ...BrowserBinding.cookieOptions(settings),
       maxAge: lifetime
@@ -146,13 +152,16 @@ export const make = (settings: ProxySettings, { grants, okta, sealed, store }: P
         )
       }
       return Option.some(
-        yield* Effect.catch(signedIn(code, journey), (error) =>
-          Effect.as(
-            Effect.logWarning(`A sign-in at Okta came to nothing. ${error.message}`),
-            error._tag === "OktaUnavailable"
-              ? oktaAway(settings)
-              : failed(settings, 400, "The sign-in at Okta failed, or could not be verified.", "server_error")
-          ))
+        yield* Effect.catch(
+          signedIn(code, journey),
+          (error) =>
+            error._tag === "StoreUnavailable" ? Effect.fail(error) : Effect.as(
+              Effect.logWarning(`A sign-in at Okta came to nothing. ${error.message}`),
+              error._tag === "OktaUnavailable"
+                ? oktaAway(settings)
+                : failed(settings, 400, "The sign-in at Okta failed, or could not be verified.", "server_error")
+            )
+        )
       )
     }),
 
@@ -168,6 +177,13 @@ export const make = (settings: ProxySettings, { grants, okta, sealed, store }: P
       if (ended.some((endedAt) => at <= endedAt)) return Option.none()
       return Option.some({ subject, username, formToken: yield* sealed.hash("visit-cookie", text) })
     }),
+
+    /** Okta's ID token of whoever has signed in for the page, also of a visit that was ended here. */
+    idToken: ({ cookies }: HttpServerRequest.HttpServerRequest) =>
+      Effect.map(
+        hints.find(cookies[name] ?? ""),
+        Option.map(({ value }) => Redacted.make(value.idToken))
+      ),
 
     /** Whether a form comes from a page that was shown in this very visit. */
     isOwnForm: ({ cookies }: HttpServerRequest.HttpServerRequest, formToken: string): Effect.Effect<boolean> =>

@@ -6,6 +6,7 @@ import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Leaving from "../../support/Leaving.ts"
 import * as Scene from "../../support/ProxyScene.ts"
+import { assertHidden } from "../../support/Watch.ts"
 
 const path = "/oauth/connections"
 
@@ -221,6 +222,37 @@ describe("nobody disconnects in another's name", () => {
       const question = yield* agent.ask("/oauth/logout")
       yield* agent.ask("/oauth/logout", { body: new URLSearchParams(Scene.fieldsOf(question)) })
       assert.strictEqual((yield* agent.ask(path)).status, 302)
+    }))
+})
+
+describe("a person who has looked at the page and granted nothing", () => {
+  it.effect("is signed out of Okta as well", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const agent = yield* visit(scene, ada)
+      const page = yield* agent.ask("/oauth/logout")
+      const body = new URLSearchParams(Scene.fieldsOf(page))
+      const { location, status } = yield* agent.ask("/oauth/logout", { body })
+      assert.strictEqual(status, 303)
+      assert.strictEqual(location.origin, scene.okta.origin)
+      const hint = location.searchParams.get("id_token_hint") ?? ""
+      assert.strictEqual(Scene.claimsOf(hint)["email"], "ada@example.com")
+      // In the store it is sealed, and nothing of it is left with the browser.
+      assertHidden([...scene.values, scene.watch.text].join("\n"), [hint])
+      assert.strictEqual(agent.cookies.get("__Host-effect-okta-connections")?.value, "")
+      assert.strictEqual((yield* agent.ask(path)).location.origin, scene.okta.origin)
+    }))
+
+  it.effect("is signed out of Okta also after all was disconnected", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      yield* connect(scene, ada)
+      const agent = yield* visit(scene, ada)
+      const form = formsOf(yield* agent.ask(path)).at(-1) ?? {}
+      yield* send(agent, { ...form, confirmed: "yes" })
+      const page = yield* agent.ask("/oauth/logout")
+      const { location } = yield* agent.ask("/oauth/logout", { body: new URLSearchParams(Scene.fieldsOf(page)) })
+      assert.strictEqual(location.origin, scene.okta.origin)
     }))
 })
 

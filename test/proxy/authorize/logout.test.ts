@@ -23,6 +23,15 @@ const signedIn = Effect.fnUntraced(function*(options: Scene.SceneOptions = {}) {
   return { scene, agent, tokens, path: `/oauth/logout?${query.toString()}` }
 })
 
+/** Another browser, which is on its way back from Okta as well. */
+const signedOutOf = Effect.fnUntraced(function*(scene: Scene.ProxyScene) {
+  const agent = scene.browser()
+  yield* scene.code({}, agent)
+  const query = new URLSearchParams({ client_id: scene.clientId, post_logout_redirect_uri: out })
+  assert.strictEqual((yield* press(agent, `/oauth/logout?${query.toString()}`)).location.origin, scene.okta.origin)
+  return agent
+})
+
 describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
   it.effect("here, then at Okta, and comes back to the client", () =>
     Effect.gen(function*() {
@@ -39,6 +48,37 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
       const state = location.searchParams.get("state") ?? ""
       const back = yield* agent.ask(`/oauth/logout/done?${new URLSearchParams({ state }).toString()}`)
       assert.strictEqual(back.location.href, `${out}?state=client+state`)
+    }))
+
+  it.effect("and comes back once, in the browser that signed out", () =>
+    Effect.gen(function*() {
+      const { agent, path, scene } = yield* signedIn()
+      const { location } = yield* press(agent, path)
+      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      const cookie = agent.cookies.get("__Host-effect-okta-sign-out")
+      assert.sameMembers(
+        cookie?.attributes.map((attribute) => attribute.toLowerCase()) ?? [],
+        ["max-age=600", "path=/", "httponly", "secure", "samesite=lax"]
+      )
+      // Whoever else holds the address is sent nowhere, and uses nothing up.
+      const others = scene.browser()
+      yield* others.ask("/oauth/logout")
+      const strangers = [scene.browser(), others, yield* signedOutOf(scene)]
+      for (const stranger of strangers) Scene.assertLocal(yield* stranger.ask(done), 400)
+      assert.strictEqual((yield* agent.ask(done)).location.href, `${out}?state=client+state`)
+      assert.strictEqual(agent.cookies.get("__Host-effect-okta-sign-out")?.value, "")
+      assert.strictEqual((yield* agent.ask(done)).status, 400)
+      if (cookie !== undefined) agent.cookies.set("__Host-effect-okta-sign-out", cookie)
+      assert.strictEqual((yield* agent.ask(done)).status, 400)
+    }))
+
+  it.effect("and does not come back after 10 minutes", () =>
+    Effect.gen(function*() {
+      const { agent, path } = yield* signedIn()
+      const { location } = yield* press(agent, path)
+      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      yield* TestClock.adjust("10 minutes")
+      Scene.assertLocal(yield* agent.ask(done), 400)
     }))
 
   it.effect("of this browser only", () =>
@@ -111,6 +151,7 @@ describe("when something is away, a sign-out", () => {
       ...store,
       get: (key) => or("get", key, store.get(key)),
       take: (key) => or("take", key, store.take(key)),
+      putIfAbsent: (key, ...rest) => or("putIfAbsent", key, store.putIfAbsent(key, ...rest)),
       compareAndSet: (key, ...rest) => or("compareAndSet", key, store.compareAndSet(key, ...rest))
     })
     return { state, layer: Layer.succeed(Store, service) }
@@ -155,6 +196,18 @@ describe("when something is away, a sign-out", () => {
       assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
       state.fails = () => false
       assert.strictEqual((yield* press(agent, path)).location.href, `${out}?state=client+state`)
+    }))
+
+  it.effect("that has been to Okta waits for the store, and then leads on", () =>
+    Effect.gen(function*() {
+      const { layer, state } = yield* fallible
+      const { agent, path } = yield* signedIn({ settings: { store: layer } })
+      const { location } = yield* press(agent, path)
+      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      state.fails = () => true
+      assert.strictEqual((yield* agent.ask(done)).status, 503)
+      state.fails = () => false
+      assert.strictEqual((yield* agent.ask(done)).location.href, `${out}?state=client+state`)
     }))
 
   it.effect("tells the person that Okta could not be asked, and leads on to the client", () =>
