@@ -29,12 +29,19 @@ const Claims = Schema.Struct({
 
 const decode = Schema.decodeUnknownResult(Claims)
 
-/** A proof taken apart, its signature not verified yet. */
-export interface DpopProof {
+/** Whose proof it is, as its header says. */
+export interface Prover {
+  /** The header as it was sent. */
+  readonly header: string
   readonly algorithm: Algorithm
   readonly key: KeyObject
   /** The key's thumbprint, by which tokens are bound to it (RFC 7638). */
   readonly thumbprint: string
+}
+
+/** A proof taken apart, its signature not verified yet. */
+export interface DpopProof {
+  readonly by: Prover
   readonly jws: CompactJws.CompactJws
   readonly claims: typeof Claims.Type
 }
@@ -54,23 +61,34 @@ export interface ProofTimes {
   readonly tolerance: number
 }
 
-/** Takes a proof apart, or tells what is wrong with it in words that follow "the proof" (RFC 9449 section 4.3). */
-export const read = (text: string): DpopProof | string => {
-  if (text.length > longest) return `is longer than ${longest} characters`
-  const jws = CompactJws.read(text, false)
-  if (typeof jws === "string") return `cannot be read: ${jws}`
-  const header = checkProof(jws.header, proofAlgorithms)
-  if (typeof header === "string") return header
-  const { algorithm, jwk } = header
+const readProver = (header: string, jws: CompactJws.CompactJws): Prover | string => {
+  const checked = checkProof(jws.header, proofAlgorithms)
+  if (typeof checked === "string") return checked
+  const { algorithm, jwk } = checked
   if (isSecret(jwk)) return "has a key that is not public"
   const admitted = admitUnnamed(jwk)
   if (Result.isFailure(admitted)) return `has a key that ${admitted.failure}`
   const { algorithms: fitting, key } = admitted.success
-  if (!fitting.includes(algorithm)) return `is signed by the algorithm ${algorithm}, which does not fit its key`
+  return fitting.includes(algorithm)
+    ? { header, algorithm, key, thumbprint: thumbprintOf(key) }
+    : `is signed by the algorithm ${algorithm}, which does not fit its key`
+}
+
+/**
+ * Takes a proof apart, or tells what is wrong with it in words that follow "the proof" (RFC 9449 section 4.3). What the header of
+ * an earlier one came to need not be found out again.
+ */
+export const read = (text: string, earlier?: Prover): DpopProof | string => {
+  if (text.length > longest) return `is longer than ${longest} characters`
+  const jws = CompactJws.read(text, false)
+  if (typeof jws === "string") return `cannot be read: ${jws}`
+  const header = text.slice(0, text.indexOf("."))
+  const by = earlier?.header === header ? earlier : readProver(header, jws)
+  if (typeof by === "string") return by
   const claims = decode(StrictJson.parse(jws.payload))
   return Result.isFailure(claims)
     ? "lacks one of the claims jti, htm, htu and iat, or has one of the wrong type"
-    : { algorithm, key, thumbprint: thumbprintOf(key), jws, claims: claims.success }
+    : { by, jws, claims: claims.success }
 }
 
 /** What is wrong with a proof for this request and at this time (in seconds since 1970), in words that follow "the proof". */

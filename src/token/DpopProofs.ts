@@ -5,9 +5,10 @@ import { ReplayDetected } from "../observe/AuditEvent.ts"
 import { AuditLog, record } from "../observe/AuditLog.ts"
 import { count, dpopProofs, outcomeOf } from "../observe/Telemetry.ts"
 import { type DpopError, DpopNonceRequired, InvalidDpopProof } from "./DpopError.ts"
-import { type DpopProof, mistake, type ProvenRequest, read } from "./DpopProof.ts"
+import { type DpopProof, mistake, type ProvenRequest, type Prover, read } from "./DpopProof.ts"
 import { ProofReplays } from "./ProofReplays.ts"
 import { make as makeSignature, Signature } from "./Signature.ts"
+import * as VerdictCache from "./VerdictCache.ts"
 
 /** Nonces of this server's, without which it takes no proof. */
 export interface Nonces {
@@ -39,6 +40,9 @@ export interface Checker {
   ) => Effect.Effect<string, DpopError>
 }
 
+/** Of so many keys it is remembered what they are, with the proof that told it first: 4 KiB each at most. */
+const mostProvers = 1000
+
 const invalid = (reason: string) => Effect.fail(new InvalidDpopProof({ reason }))
 
 const make = Effect.gen(function*() {
@@ -46,7 +50,10 @@ const make = Effect.gen(function*() {
   const nonces = yield* ProofNonces
   const audit = yield* AuditLog
   return (signature: Signature["Service"]): Checker => {
-    const useUp = Effect.fnUntraced(function*({ claims, thumbprint }: DpopProof, until: number, now: number) {
+    // By their thumbprints, and only those that a good token is bound to: whoever makes up keys has none.
+    const provers = VerdictCache.make<Prover>(mostProvers, (thumbprint) => thumbprint)
+
+    const useUp = Effect.fnUntraced(function*({ by: { thumbprint }, claims }: DpopProof, until: number, now: number) {
       const name = createHash("sha256").update(`${thumbprint} ${claims.jti}`).digest("base64url")
       if (yield* replays.isFirst(name, Math.ceil(until - now) + 1)) return
       yield* record(audit, (at) => new ReplayDetected({ at, what: "DPoP proof" }))
@@ -61,10 +68,12 @@ const make = Effect.gen(function*() {
     const check: Checker["check"] = Effect.fnUntraced(
       function*(text, proving, { clockTolerance, dpopProofLifetime }) {
         if (text === undefined) return yield* invalid("is missing, or there is more than one")
-        const proof = read(text)
+        const bound = proving.thumbprint
+        const proof = read(text, bound === undefined ? undefined : provers.get(bound, 0))
         if (typeof proof === "string") return yield* invalid(proof)
-        const { algorithm, claims, jws, key, thumbprint } = proof
-        if (proving.thumbprint !== undefined && thumbprint !== proving.thumbprint) {
+        const { by, claims, jws } = proof
+        const { algorithm, key, thumbprint } = by
+        if (bound !== undefined && thumbprint !== bound) {
           return yield* invalid("is by another key than that of the token")
         }
         const now = (yield* Clock.currentTimeMillis) / 1000
@@ -78,6 +87,7 @@ const make = Effect.gen(function*() {
         if (nonces !== undefined) yield* checkNonce(proof, nonces)
         // A replica whose clock is behind takes it for good for so much longer.
         yield* useUp(proof, claims.iat + lifetime + tolerance, now)
+        if (bound !== undefined) provers.set(bound, by, Infinity)
         return thumbprint
       },
       (self) => Effect.onExit(self, (exit) => count(dpopProofs.of({ outcome: outcomeOf(exit) })))
