@@ -106,7 +106,8 @@ const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: StoreChoice.Choice,
   unused: (options: { readonly usesStore: boolean }) => Effect.Effect<void>,
-  { accept, admit, audit, cacheSize, failFast, introspection }: StartOptions
+  asking: Effect.Effect<IntrospectingVerifier.IntrospectionOptions | undefined>,
+  { accept, admit, audit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
   const started = Layer.effectDiscard(Effect.gen(function*() {
     if (failFast === true) yield* (yield* Jwks).ready
@@ -114,7 +115,7 @@ const from = (
   const okta = Jwks.layer.pipe(Layer.provideMerge(Discovery.layer))
   const mode = Layer.unwrap(Effect.gen(function*() {
     const settings = yield* OktaConfig
-    if (introspection !== undefined) yield* IntrospectingVerifier.check(settings, accept)
+    const introspection = yield* asking
     if (settings.mode === "proxy") {
       return proxy({ admit, cacheSize }).pipe(
         Layer.provide(kept(store)),
@@ -274,12 +275,12 @@ export function layer(
   { admit, audit, failFast, introspection, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ) {
   const unused = unusedOf({ store, admit }, { environment: false })
-  return from(OktaConfig.layer(options), StoreChoice.inCode(store), unused, {
+  const config = OktaConfig.layer({ ...options, ...(introspection === undefined ? {} : { introspection }) })
+  return from(config, StoreChoice.inCode(store), unused, Effect.succeed(introspection), {
     ...options,
     admit,
     audit,
-    failFast,
-    introspection
+    failFast
   })
 }
 
@@ -314,12 +315,12 @@ export function layerConfig(
     & StartOptions = {}
 ) {
   const unused = unusedOf({ store, admit }, { environment: true })
-  return from(StoreChoice.checked(Environment.layerConfig(options)), StoreChoice.inEnvironment(store), unused, {
+  const config = StoreChoice.checked(Environment.layerConfig({ ...options, introspection }))
+  return from(config, StoreChoice.inEnvironment(store), unused, Environment.introspection(introspection), {
     ...options,
     admit,
     audit,
-    failFast,
-    introspection
+    failFast
   })
 }
 

@@ -12,7 +12,7 @@ import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as NodeServer from "./NodeServer.ts"
 import * as PlainRequest from "./PlainRequest.ts"
-import { host, library, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import { host, library, named, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import * as SigningKeysFile from "./SigningKeysFile.ts"
 import * as Startup from "./Startup.ts"
 import { version } from "./version.ts"
@@ -135,7 +135,7 @@ export const command = Command.make(
     yield* Layer.launch(layer(options)).pipe(
       Effect.provide(Layer.merge(logger, ConfigProvider.layer(withSettings(settings)))),
       Effect.catchTags({
-        InvalidConfiguration: (error) => wrongSettings(error, json),
+        InvalidConfiguration: (error) => wrongSettings(named(error), json),
         ServeError: (error) => cannotListen(error, "Choose another address with --host or PORT.", json)
       })
     )

@@ -33,6 +33,20 @@ export const settingFlags = {
     variables.enterpriseManaged,
     "Proxy mode: take Okta's word for people from clients (Cross App Access): true, false or only"
   ),
+  [variables.dpop]: setting(variables.dpop, "Tokens bound to a key of the client's (DPoP): accept, require or off"),
+  [variables.dpopProofLifetime]: setting(
+    variables.dpopProofLifetime,
+    "How old a DPoP proof may be, such as \"60 seconds\""
+  ),
+  [variables.dpopNonces]: setting(variables.dpopNonces, "Proxy mode: demand nonces in DPoP proofs: true or false"),
+  [variables.introspection]: setting(
+    variables.introspection,
+    "Native mode: ask Okta about each token: recheck (besides verifying it) or only"
+  ),
+  [variables["introspection.clientId"]]: setting(
+    variables["introspection.clientId"],
+    "Native mode: client id of the application by which Okta is asked"
+  ),
   SQLITE_FILE: setting(
     "SQLITE_FILE",
     "Proxy mode: file that keeps sign-ins; effect-okta.sqlite by default"
@@ -110,12 +124,15 @@ export const timeout = (duration: Duration.Duration | string): Result.Result<Dur
 /** The flags of settings that have no variable. */
 const flagOf: { readonly [field: string]: string } = { protectedPaths: "--path", allowedOrigins: "--allow-origin" }
 
+/** Parts of the server know a setting by its name in code. */
+const names: ReadonlyMap<string, string> = new Map(Object.entries({ ...variables, ...flagOf }))
+
+/** Mistakes by the names that settings have for who runs a command. */
+export const named = ({ problems }: InvalidConfiguration): InvalidConfiguration =>
+  new InvalidConfiguration({
+    problems: problems.map((problem) => ({ ...problem, field: names.get(problem.field) ?? problem.field }))
+  })
+
 /** The settings of the library. */
 export const library = (options: Partial<OktaOptions>): Effect.Effect<Settings, InvalidConfiguration> =>
-  Effect.provide(OktaConfig, StoreChoice.checked(layerConfig(options))).pipe(
-    Effect.mapError(({ problems }) =>
-      new InvalidConfiguration({
-        problems: problems.map((problem) => ({ ...problem, field: flagOf[problem.field] ?? problem.field }))
-      })
-    )
-  )
+  Effect.mapError(Effect.provide(OktaConfig, StoreChoice.checked(layerConfig(options))), named)

@@ -1,4 +1,5 @@
-import { Config, Effect, Layer, Option, Redacted } from "effect"
+import { Config, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Introspection } from "./Introspection.ts"
 import { InvalidConfiguration } from "./InvalidConfiguration.ts"
 import { decode, OktaConfig, type OktaOptions, type SeveralIssuersOptions } from "./OktaConfig.ts"
 
@@ -18,7 +19,15 @@ export const variables = {
   encryptionSecret: "ENCRYPTION_SECRET",
   revokedBefore: "REVOKED_BEFORE",
   trustedProxies: "TRUSTED_PROXIES",
-  enterpriseManaged: "OKTA_ENTERPRISE_MANAGED"
+  enterpriseManaged: "OKTA_ENTERPRISE_MANAGED",
+  dpop: "DPOP",
+  dpopProofLifetime: "DPOP_PROOF_LIFETIME",
+  dpopNonces: "DPOP_NONCES",
+  introspection: "OKTA_INTROSPECTION",
+  "introspection.mode": "OKTA_INTROSPECTION",
+  "introspection.clientId": "OKTA_INTROSPECTION_CLIENT_ID",
+  "introspection.clientSecret": "OKTA_INTROSPECTION_CLIENT_SECRET",
+  "introspection.clientKey": "OKTA_INTROSPECTION_CLIENT_KEY"
 } as const
 
 const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
@@ -42,6 +51,10 @@ const spaceList = (name: string) => text(name).pipe(Config.map((value) => value?
 const wholeNumber = (name: string) =>
   text(name).pipe(Config.map((value) => value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : value))
 
+/** True and false; what is neither stays as it is. */
+const toggle = (name: string) =>
+  text(name).pipe(Config.map((value) => value === "true" || value === "false" ? value === "true" : value))
+
 const environment = Config.all({
   mode: text(variables.mode),
   issuer: text(variables.issuer),
@@ -56,13 +69,39 @@ const environment = Config.all({
   signingKeys: secret(variables.signingKeys),
   revokedBefore: text(variables.revokedBefore),
   trustedProxies: wholeNumber(variables.trustedProxies),
-  enterpriseManaged: text(variables.enterpriseManaged).pipe(
-    Config.map((value) => value === "true" || value === "false" ? value === "true" : value)
-  ),
+  enterpriseManaged: toggle(variables.enterpriseManaged),
+  dpop: text(variables.dpop),
+  dpopProofLifetime: text(variables.dpopProofLifetime),
+  dpopNonces: toggle(variables.dpopNonces),
   encryptionSecret: commaList(variables.encryptionSecret).pipe(
     Config.map((values) => values?.map((value) => Redacted.make(value)))
   )
 })
+
+const asking = Config.all({
+  mode: text(variables.introspection),
+  clientId: text(variables["introspection.clientId"]),
+  clientSecret: secret(variables["introspection.clientSecret"]),
+  clientKey: secret(variables["introspection.clientKey"])
+})
+
+const present = (read: object) => Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
+
+/** How Okta is to be asked about tokens, as far as it is said at all; nothing of it is checked. */
+const readIntrospection = (inCode: object | undefined) =>
+  Effect.map(asking, (read) => {
+    const given = { ...inCode, ...present(read) }
+    return Object.keys(given).length === 0 ? undefined : given
+  })
+
+/** How Okta is asked about tokens, by settings that were found to be in order; `inCode` stands in for variables that are not set. */
+export const introspection = (inCode?: object): Effect.Effect<typeof Introspection.Type | undefined> =>
+  readIntrospection(inCode).pipe(
+    Effect.flatMap((given) =>
+      given === undefined ? Effect.undefined : Schema.decodeUnknownEffect(Introspection)(present(given))
+    ),
+    Effect.orDie
+  )
 
 /**
  * The settings of this server, read from the environment through Effect's `Config`.
@@ -70,14 +109,16 @@ const environment = Config.all({
  * `options` holds what has no environment variable, and what to fall back to where the environment is silent.
  */
 export const layerConfig = (
-  options: Partial<OktaOptions> | SeveralIssuersOptions = {}
+  { introspection: inCode, ...options }: (Partial<OktaOptions> | SeveralIssuersOptions) & {
+    readonly introspection?: object | undefined
+  } = {}
 ): Layer.Layer<OktaConfig, InvalidConfiguration> =>
   Layer.effect(
     OktaConfig,
     Effect.gen(function*() {
       const read = yield* environment
-      const given = Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
-      return yield* Effect.fromResult(decode({ ...options, ...given }, nameOf))
+      const introspection = yield* readIntrospection(inCode)
+      return yield* Effect.fromResult(decode({ ...options, ...present(read), introspection }, nameOf))
     }).pipe(
       Effect.catchTag(
         "ConfigError",

@@ -12,6 +12,7 @@ import {
 } from "effect"
 import type { Algorithm } from "./Algorithm.ts"
 import { escaped } from "./EscapedText.ts"
+import * as Introspection from "./Introspection.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
 import { issuerKind } from "./IssuerUrl.ts"
 import { withoutUserinfo } from "./PublicUrl.ts"
@@ -202,14 +203,14 @@ const firstOf = (issuers: unknown) => {
 /**
  * Checks the options and fills in the defaults, or lists every mistake at once.
  *
- * `nameOf` gives the name under which a person knows a field, such as its environment variable. `accept` and `cacheSize`,
- * which are how tokens are verified, are only checked.
+ * `nameOf` gives the name under which a person knows a field, such as its environment variable. `accept`, `cacheSize` and
+ * `introspection`, which are how tokens are verified, are only checked.
  */
 export const decode = (
-  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields]?: unknown },
+  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields | "introspection"]?: unknown },
   nameOf: (field: string) => string = (field) => field
 ): Result.Result<Settings, InvalidConfiguration> => {
-  const { accept, cacheSize, mode: insisted, ...fields } = options
+  const { accept, cacheSize, introspection, mode: insisted, ...fields } = options
   const given: Record<string, unknown> = Object.fromEntries(
     Object.entries(fields).filter(([, value]) => value !== undefined).map((
       [field, value]
@@ -339,6 +340,13 @@ export const decode = (
     for (const { message, path } of standardIssues(verified.failure.issue).issues) {
       const field = String(path?.[0])
       report(field, message, verification[field])
+    }
+  }
+  if (introspection !== undefined) {
+    const at = (member?: string) => member === undefined ? "introspection" : `introspection.${member}`
+    const context = { mode, several, accept, nameOf: (member: string) => nameOf(at(member)) } as const
+    for (const { member, message, value } of Introspection.mistakes(introspection, context)) {
+      report(at(member), message, value)
     }
   }
   return Result.isSuccess(decoded) && problems.length === 0

@@ -30,7 +30,8 @@ export const Scope = Text.check(Schema.makeFilter((scope: string) =>
   "is not a scope. Give a list of names without spaces, quotation marks and backslashes."
 ))
 
-const Named = Text.check(Schema.makeFilter((text: string) =>
+/** A value that is not empty, without spaces around it. */
+export const Named = Text.check(Schema.makeFilter((text: string) =>
   text.trim() === ""
     ? "is empty. Give a value."
     : text.trim() === text || `has spaces around it. Use ${text.trim()}`
@@ -86,11 +87,13 @@ export const lengthOfTime = (example: string, isUsable: (duration: Duration.Dura
   }).annotate({ message: `is not a usable length of time. Give one such as "${example}".` })
     .pipe(Schema.decodeTo(Length))
 
-const Secret = Schema.Redacted(Schema.String).annotate({ message: "is readable. Wrap it with Redacted.make." }).check(
-  Schema.makeFilter((secret: Redacted.Redacted<string>) =>
-    typeof Redacted.value(secret) === "string" && Redacted.value(secret).trim() !== "" || "is empty. Give the secret."
+/** A secret that nobody can print. */
+export const Secret = Schema.Redacted(Schema.String).annotate({ message: "is readable. Wrap it with Redacted.make." })
+  .check(
+    Schema.makeFilter((secret: Redacted.Redacted<string>) =>
+      typeof Redacted.value(secret) === "string" && Redacted.value(secret).trim() !== "" || "is empty. Give the secret."
+    )
   )
-)
 
 const StrongSecret = Secret.check(
   Schema.makeFilter((secret: Redacted.Redacted<string>) =>
@@ -101,7 +104,8 @@ const StrongSecret = Secret.check(
 
 const json = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
-const PrivateKey = Secret.check(
+/** A private JWK as JSON. */
+export const PrivateKey = Secret.check(
   Schema.makeFilter((key: Redacted.Redacted<string>) =>
     Result.match(json(Redacted.value(key)), {
       onFailure: () => false,

@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
-import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
+import { OktaConfig } from "../config/OktaConfig.ts"
 import { count, outcomeOf, verifications } from "../observe/Telemetry.ts"
 import type { CredentialsOptions } from "../provider/ClientCredentials.ts"
 import type { Discovery } from "../provider/Discovery.ts"
@@ -153,23 +153,6 @@ const ofAnother = (issuer: string) =>
     reason: "it answered about another token than the one that it was asked about"
   })
 
-/** Fails where Okta cannot be asked about what is shown to a server with these settings. */
-export const check = (
-  settings: Settings,
-  accept: VerifierOptions["accept"]
-): Effect.Effect<void, InvalidConfiguration> => {
-  const message = settings.mode === "proxy"
-    ? "is an option of native mode. In proxy mode this server knows by itself which of its tokens have ended."
-    : settings.issuers !== undefined
-    ? "is given beside issuers. Only one authorization server can be asked."
-    : accept === "id-token"
-    ? "is given with accept: \"id-token\". Only access tokens are revoked at Okta."
-    : undefined
-  return message === undefined
-    ? Effect.void
-    : new InvalidConfiguration({ problems: [{ field: "introspection", message }] })
-}
-
 /** The verifier below with what the option `introspection` asks for. */
 export const layer = (
   introspection: IntrospectionOptions,
@@ -177,5 +160,12 @@ export const layer = (
 ): Layer.Layer<TokenVerifier, InvalidConfiguration, OktaConfig | OktaHttp | Discovery | TokenVerifier> =>
   Layer.provide(
     introspection.mode === "only" ? only(options) : recheck(options),
-    TokenIntrospection.layer(introspection)
+    // What is wrong with the credentials is told by their place in the settings.
+    Layer.catchTag(TokenIntrospection.layer(introspection), "InvalidConfiguration", ({ problems }) =>
+      Layer.effect(
+        TokenIntrospection,
+        new InvalidConfiguration({
+          problems: problems.map((problem) => ({ ...problem, field: `introspection.${problem.field}` }))
+        })
+      ))
   )

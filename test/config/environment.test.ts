@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Redacted } from "effect"
-import { layerConfig } from "../../src/config/Environment.ts"
+import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
+import { introspection, layerConfig } from "../../src/config/Environment.ts"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
 
 interface Environment {
@@ -81,6 +81,131 @@ describe("the settings from the environment", () => {
       assert.deepStrictEqual(yield* mistakesIn({ ...environment, OKTA_ENTERPRISE_MANAGED: "yes" }), [
         ["OKTA_ENTERPRISE_MANAGED", "yes", "is none of true, false and only. Give one of them."]
       ])
+    }))
+
+  it.effect("tokens that are bound to keys, in both modes", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({
+        ...native,
+        SERVER_URL: "https://mcp.example.com",
+        DPOP: "require",
+        DPOP_PROOF_LIFETIME: "2 minutes"
+      })
+      assert.deepStrictEqual([settings.dpop, Duration.toSeconds(settings.dpopProofLifetime)], ["require", 120])
+      const proxy = {
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_SECRET: "canary-secret",
+        SERVER_URL: "http://127.0.0.1:8080"
+      }
+      for (const [value, expected] of [["true", true], ["false", false], ["", false]] as const) {
+        const settings = yield* settingsOf({ ...proxy, DPOP: "off", DPOP_NONCES: value })
+        assert.deepStrictEqual(settings.mode === "proxy" && [settings.dpop, settings.dpopNonces], ["off", expected])
+      }
+      assert.deepStrictEqual(
+        yield* mistakesIn({ ...proxy, DPOP: "yes", DPOP_PROOF_LIFETIME: "1 hour", DPOP_NONCES: "on" }),
+        [
+          ["DPOP", "yes", "is none of off, accept and require. Give one of them."],
+          ["DPOP_PROOF_LIFETIME", "1 hour", "is not a usable length of time. Give one such as \"60 seconds\"."],
+          ["DPOP_NONCES", "on", "is neither true nor false. Give one of them."]
+        ]
+      )
+      assert.deepStrictEqual(yield* mistakesIn({ ...native, DPOP: "require", DPOP_NONCES: "true" }), [
+        [
+          "DPOP",
+          undefined,
+          "cannot be required without SERVER_URL, for which proofs are made. Give the public URL of this server."
+        ],
+        [
+          "DPOP_NONCES",
+          undefined,
+          "is a setting of proxy mode. Give OKTA_CLIENT_ID and OKTA_CLIENT_SECRET too, or remove it."
+        ]
+      ])
+    }))
+
+  const key = "{\"kty\":\"EC\",\"d\":\"canary\"}"
+
+  it.effect("how Okta is asked about tokens", () =>
+    Effect.gen(function*() {
+      const asking = (env: Environment, inCode?: object) =>
+        settingsOf({ ...native, ...env }).pipe(
+          Effect.andThen(Effect.provide(introspection(inCode), ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+        )
+      assert.isUndefined(yield* asking({}))
+      const secret = yield* asking({
+        OKTA_INTROSPECTION: "recheck",
+        OKTA_INTROSPECTION_CLIENT_ID: "0oa2asks",
+        OKTA_INTROSPECTION_CLIENT_SECRET: "canary"
+      })
+      assert.deepStrictEqual([secret?.mode, secret?.clientId], ["recheck", "0oa2asks"])
+      assert.strictEqual(secret?.clientSecret && Redacted.value(secret.clientSecret), "canary")
+      const inCode = { mode: "recheck", clientId: "0oa3code", clientSecret: undefined, clientKey: Redacted.make(key) }
+      const both = yield* asking({}, inCode)
+      assert.deepStrictEqual(both && Object.keys(both), ["mode", "clientId", "clientKey"])
+      assert.strictEqual(both?.clientId, "0oa3code")
+      assert.notInclude(JSON.stringify([secret, both]), "canary")
+    }))
+
+  it.effect("every mistake in how Okta is asked, together with all others", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* mistakesIn({
+          OKTA_AUDIENCE: "api://default",
+          OKTA_INTROSPECTION: "always",
+          OKTA_INTROSPECTION_CLIENT_KEY: "canary"
+        }),
+        [
+          [
+            "OKTA_ISSUER",
+            undefined,
+            "is missing. Give the issuer of your Okta authorization server, such as https://acme.okta.com/oauth2/default"
+          ],
+          ["OKTA_INTROSPECTION", "always", "is neither recheck nor only. Give one of them."],
+          [
+            "OKTA_INTROSPECTION_CLIENT_ID",
+            undefined,
+            "is missing. Give the client id of an application in Okta that may ask about tokens."
+          ],
+          [
+            "OKTA_INTROSPECTION_CLIENT_KEY",
+            "<redacted>",
+            "is not a private key. Give a private JWK as JSON, with its member d."
+          ]
+        ]
+      )
+      assert.deepStrictEqual(yield* mistakesIn({ ...native, OKTA_INTROSPECTION_CLIENT_ID: "0oa2asks" }), [
+        ["OKTA_INTROSPECTION", undefined, "is missing. Give recheck or only, or remove the credentials."],
+        [
+          "OKTA_INTROSPECTION_CLIENT_SECRET",
+          undefined,
+          "is missing. Give the application's secret, or its private key in OKTA_INTROSPECTION_CLIENT_KEY."
+        ]
+      ])
+      const credentials = { OKTA_INTROSPECTION_CLIENT_ID: "0oa2asks", OKTA_INTROSPECTION_CLIENT_SECRET: "canary" }
+      assert.deepStrictEqual(
+        yield* mistakesIn({
+          ...native,
+          ...credentials,
+          OKTA_INTROSPECTION: "only",
+          OKTA_INTROSPECTION_CLIENT_KEY: key
+        }),
+        [[
+          "OKTA_INTROSPECTION_CLIENT_KEY",
+          "<redacted>",
+          "is given beside OKTA_INTROSPECTION_CLIENT_SECRET. Remove one of them."
+        ]]
+      )
+      const proxy = {
+        OKTA_ISSUER: "https://acme.okta.com",
+        OKTA_CLIENT_ID: "0oa1client",
+        OKTA_CLIENT_SECRET: "canary-secret",
+        SERVER_URL: "http://127.0.0.1:8080/"
+      }
+      assert.deepStrictEqual(
+        (yield* mistakesIn({ ...proxy, ...credentials, OKTA_INTROSPECTION: "recheck" })).map(([field]) => field),
+        ["SERVER_URL", "OKTA_INTROSPECTION"]
+      )
     }))
 
   it.effect("proxy mode with a private key", () =>

@@ -247,9 +247,19 @@ describe("a server that asks Okta about tokens", () => {
       for (
         const [given, words] of [
           [{ clientSecret: undefined }, "clientSecret is missing"],
-          [{ clientKey: Redacted.make("{}") }, "clientKey is given beside clientSecret"],
-          [{ clientId: " " }, "clientId is empty"],
-          [{ clientSecret: undefined, clientKey: Redacted.make("{}") }, "clientKey"]
+          [
+            { clientKey: Redacted.make("{}") },
+            "introspection.clientKey (<redacted>) is given beside introspection.clientSecret"
+          ],
+          [{ clientId: " " }, "introspection.clientId (\" \") is empty"],
+          [
+            { clientSecret: undefined, clientKey: Redacted.make("{}") },
+            "introspection.clientKey (<redacted>) is not a private key"
+          ],
+          [
+            { clientSecret: undefined, clientKey: Redacted.make("{\"kty\":\"EC\",\"d\":\"x\"}") },
+            "introspection.clientKey (<redacted>) cannot sign"
+          ]
         ] as const
       ) {
         assert.include(yield* trouble({ introspection: { mode: "recheck", ...credentials, ...given } }), words)

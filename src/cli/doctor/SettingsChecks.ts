@@ -1,18 +1,14 @@
-import { variables } from "../../config/Environment.ts"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import { issuerKind } from "../../config/IssuerUrl.ts"
 import type { Settings } from "../../config/OktaConfig.ts"
+import { named } from "../settings.ts"
 import { type Check, failed, ok, sentences, skipped, warning } from "./Check.ts"
 
-/** Parts of the server know a setting by its name in code. */
-const names: ReadonlyMap<string, string> = new Map(Object.entries(variables))
-
 /** Every mistake in the settings. */
-export const mistakes = ({ problems }: InvalidConfiguration): ReadonlyArray<Check> =>
-  problems.map(({ field, message, value }) => {
-    const name = names.get(field) ?? field
-    return failed({ check: "settings", tried: name, found: value ?? "not given", ...sentences(`${name} ${message}`) })
-  })
+export const mistakes = (error: InvalidConfiguration): ReadonlyArray<Check> =>
+  named(error).problems.map(({ field, message, value }) =>
+    failed({ check: "settings", tried: field, found: value ?? "not given", ...sentences(`${field} ${message}`) })
+  )
 
 /** That there is none. */
 export const noMistakes = ({ mode }: Settings): Check =>
