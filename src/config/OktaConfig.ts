@@ -106,7 +106,7 @@ export interface OktaOptions {
   readonly revokedBefore?: Date | string | undefined
   /** Proxy mode: requests a minute from one address, and of one client, at each endpoint (120). */
   readonly requestsPerMinute?: number | undefined
-  /** Proxy mode: people who may be on their way through Okta at one time (10000). */
+  /** Proxy mode: people who may be on their way through Okta at one time, which is 10 minutes for each (10000). */
   readonly maxPendingSignIns?: number | undefined
   /** Proxy mode: reverse proxies in front of this server, whose `X-Forwarded-For` tells who calls (0). */
   readonly trustedProxies?: number | undefined

@@ -8,6 +8,7 @@ import { count as counted, rateLimited } from "../observe/Telemetry.ts"
 import { StoreUnavailable } from "../store/Store.ts"
 import { lifetime as pendingFor } from "./authorize/Flow.ts"
 import { addressOf } from "./ClientAddress.ts"
+import * as PendingSignIns from "./PendingSignIns.ts"
 import { proxySettings } from "./ProxySettings.ts"
 import { Sealed } from "./Sealed.ts"
 
@@ -58,17 +59,21 @@ export class RateLimits extends Context.Service<RateLimits, {
       const limiter = yield* RateLimiter.RateLimiter
       let warned = trustedProxies > 0
 
-      const count = (key: string, what: string, limit: number, window: Duration.Duration) =>
-        limiter.consume({ key, limit, window, algorithm: "fixed-window", onExceeded: "fail" }).pipe(
-          Effect.asVoid,
-          Effect.mapError(({ reason }) =>
-            reason._tag === "RateLimitExceeded"
-              ? new TooManyRequests({ what, retryAfter: Duration.toMillis(reason.retryAfter) })
-              : reason.cause instanceof StoreUnavailable
-              ? reason.cause
-              : new StoreUnavailable({ operation: "count", reason: reason.message })
-          )
-        )
+      const pending = PendingSignIns.make(yield* RateLimiter.RateLimiterStore, {
+        key: "limit:sign-ins",
+        limit: maxPendingSignIns,
+        window: pendingFor
+      })
+
+      const count = (key: string, what: string) =>
+        limiter.consume({
+          key,
+          limit: requestsPerMinute,
+          window: "1 minute",
+          algorithm: "fixed-window",
+          onExceeded: "fail"
+        })
+          .pipe(Effect.asVoid, Effect.mapError(asTrouble(what)))
 
       /** One of 16,384 places. */
       const placeOf = (text: string) =>
@@ -79,7 +84,7 @@ export class RateLimits extends Context.Service<RateLimits, {
 
       const countIn = Effect.fnUntraced(function*(kind: string, text: string, what: string) {
         const key = `limit:${kind}:${yield* placeOf(`${kind}/${text}`)}`
-        yield* count(key, what, requestsPerMinute, Duration.minutes(1))
+        yield* count(key, what)
       })
 
       const warnOfProxy = Effect.suspend(() => {
@@ -99,13 +104,28 @@ export class RateLimits extends Context.Service<RateLimits, {
         }),
         client: (endpoint, clientId) =>
           countIn(`${endpoint}/client`, clientId, "requests of one client").pipe(noted(endpoint, "client")),
-        signIn: count("limit:sign-ins", "people on their way through Okta", maxPendingSignIns, pendingFor).pipe(
+        signIn: pending.begin.pipe(
+          Effect.mapError(asTrouble(onTheirWay)),
+          Effect.filterOrFail(
+            (retryAfter) => retryAfter === undefined,
+            (retryAfter = 0) => new TooManyRequests({ what: onTheirWay, retryAfter })
+          ),
+          Effect.asVoid,
           noted("authorize", "sign-ins")
         )
       })
     })
   ).pipe(Layer.provide(RateLimiter.layer))
 }
+
+const onTheirWay = "people on their way through Okta"
+
+const asTrouble = (what: string) => ({ reason }: RateLimiter.RateLimiterError): TooManyRequests | StoreUnavailable =>
+  reason._tag === "RateLimitExceeded"
+    ? new TooManyRequests({ what, retryAfter: Duration.toMillis(reason.retryAfter) })
+    : reason.cause instanceof StoreUnavailable
+    ? reason.cause
+    : new StoreUnavailable({ operation: "count", reason: reason.message })
 
 const noted =
   (endpoint: Endpoint, by: "address" | "client" | "sign-ins") =>

@@ -1,0 +1,58 @@
+import { Clock, Duration, Effect } from "effect"
+import type { RateLimiter } from "effect/persistence"
+
+/** How many have begun something in the last halves of a window, and how many may. */
+export interface Pending {
+  /**
+   * Counts one more, unless there are too many: then it counts nothing, and gives the time until the first of them count no more,
+   * in milliseconds.
+   */
+  readonly begin: Effect.Effect<number | undefined, RateLimiter.RateLimiterError>
+}
+
+/** Halves of windows that have a place of their own; what was counted in a place has long ended when it is used again. */
+const places = 8
+
+/**
+ * Lets no more than `limit` begin within any window, however they are spread over it.
+ *
+ * **Details**
+ *
+ * The limiter's own window is shorter where it is not used up, and a bucket fills again while all that was in it is under way: both let
+ * nearly twice as many through. So each half of a window is counted by itself, and this one and the two before it count together:
+ * whoever began within the last window is among them.
+ */
+export const make = (
+  store: RateLimiter.RateLimiterStore["Service"],
+  { key, limit, window }: { readonly key: string; readonly limit: number; readonly window: Duration.Duration }
+): Pending => {
+  const half = Duration.toMillis(window) / 2
+  const take = (at: number, tokens: number, options: { readonly limit?: number; readonly lasting?: number }) =>
+    Effect.map(
+      store.fixedWindow({
+        key: `${key}:${at % places}`,
+        tokens,
+        refillRate: Duration.millis(options.lasting ?? 0),
+        limit: options.limit
+      }),
+      ([count]) => count
+    )
+
+  return {
+    begin: Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const current = Math.floor(now / half)
+      const [earliest, before] = yield* Effect.all([take(current - 2, 0, {}), take(current - 1, 0, {})], {
+        concurrency: 2
+      })
+      const left = limit - earliest - before
+      if (left > 0) {
+        // The first one says for how long the place counts; the others leave that as it is.
+        if ((yield* take(current, 1, { limit: 1, lasting: 3 * half })) === 1) return undefined
+        if ((yield* take(current, 1, { limit: left })) <= left) return undefined
+      }
+      const halves = earliest > 0 ? 1 : before > 0 ? 2 : 3
+      return (current + halves) * half - now
+    })
+  }
+}
