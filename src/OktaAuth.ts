@@ -148,7 +148,7 @@ const from = (
   )
 }
 
-/** Which DPoP proofs were used: kept where the sign-ins are, but for a store in memory, which they would fill. */
+/** Which DPoP proofs were used. */
 const replays = (store: StoreChoice.Choice) =>
   Layer.unwrap(Effect.map(store, (chosen) =>
     chosen === undefined
@@ -157,13 +157,7 @@ const replays = (store: StoreChoice.Choice) =>
 
 /** All that is kept. */
 const kept = (store: StoreChoice.Choice) =>
-  Layer.unwrap(
-    Effect.map(store, (chosen) =>
-      (chosen === undefined ? ProofReplays.layerMemory() : ProofGuards.replays).pipe(
-        Layer.provideMerge(ObservedStore.layer),
-        Layer.provideMerge(StoreChoice.orMemory(Effect.succeed(chosen)))
-      ))
-  )
+  ProofGuards.replays.pipe(Layer.provideMerge(ObservedStore.layer), Layer.provideMerge(StoreChoice.orMemory(store)))
 
 /** Okta's tokens are verified here, and Okta is where clients sign in. */
 const native = () =>

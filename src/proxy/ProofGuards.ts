@@ -1,16 +1,16 @@
 import { Clock, Duration, Effect, Layer } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
-import { Store } from "../store/Store.ts"
+import { IsMemory, Store } from "../store/Store.ts"
 import { DpopProofsUnavailable } from "../token/DpopError.ts"
 import { type Nonces, ProofNonces } from "../token/DpopProofs.ts"
-import { ProofReplays } from "../token/ProofReplays.ts"
+import * as ProofReplays from "../token/ProofReplays.ts"
 import { proxySettings } from "./ProxySettings.ts"
 import { Sealed } from "./Sealed.ts"
 
 /** Which proofs have been used, for all servers that share the store. */
-export const replays: Layer.Layer<never, never, Store> = Layer.effect(
-  ProofReplays,
+const shared: Layer.Layer<never, never, Store> = Layer.effect(
+  ProofReplays.ProofReplays,
   Effect.map(Store, (store) => ({
     isFirst: (name, seconds) =>
       Effect.mapError(
@@ -18,6 +18,11 @@ export const replays: Layer.Layer<never, never, Store> = Layer.effect(
         ({ reason }) => new DpopProofsUnavailable({ reason })
       )
   }))
+)
+
+/** Which proofs have been used: kept where the sign-ins are, but for a store in memory, which they would fill. */
+export const replays: Layer.Layer<never, never, Store> = Layer.unwrap(
+  Effect.map(IsMemory, (isMemory) => isMemory ? ProofReplays.layerMemory() : shared)
 )
 
 /** How long a nonce is given out, in milliseconds. It is good for as long again. */

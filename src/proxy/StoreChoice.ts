@@ -6,7 +6,7 @@ import * as MemoryStore from "../store/MemoryStore.ts"
 import * as RedisStore from "../store/RedisStore.ts"
 import { parse } from "../store/RedisUrl.ts"
 import * as SqliteStore from "../store/SqliteStore.ts"
-import type { Store, StoreUnavailable } from "../store/Store.ts"
+import { IsMemory, type Store, type StoreUnavailable } from "../store/Store.ts"
 
 /** The environment variables that name the store. */
 export const variables = { file: "SQLITE_FILE", redis: "REDIS_URL" } as const
@@ -20,9 +20,11 @@ const opened = (store: Layer.Layer<Store, StoreUnavailable>, field: string): Cho
       const built = yield* Layer.build(store)
       // A layer may provide more than its type says.
       const limits = Context.getOption(built, RateLimiter.RateLimiterStore)
+      // Said in any case, whatever another store around this one says of itself.
+      const said = Context.add(built, IsMemory, Context.get(built, IsMemory))
       return Option.isSome(limits)
-        ? Context.add(built, RateLimiter.RateLimiterStore, limits.value)
-        : Context.merge(built, yield* Layer.build(RateLimiter.layerStoreMemory))
+        ? Context.add(said, RateLimiter.RateLimiterStore, limits.value)
+        : Context.merge(said, yield* Layer.build(RateLimiter.layerStoreMemory))
     }).pipe(
       Effect.catchTag("StoreUnavailable", ({ reason }) =>
         Effect.fail(

@@ -1,5 +1,5 @@
 import { Clock, Duration, Effect, Layer, Option } from "effect"
-import { limited, Store, StoreUnavailable } from "./Store.ts"
+import { IsMemory, limited, Store, StoreUnavailable } from "./Store.ts"
 
 /** How much the store in memory may hold. */
 export interface MemoryStoreOptions {
@@ -101,7 +101,7 @@ export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Stor
         remove: (key) => Effect.sync(() => void entries.delete(key))
       })
     })
-  )
+  ).pipe(Layer.merge(Layer.succeed(IsMemory, true)))
 
 /**
  * A store in the memory of this process, of at most 30 000 entries.

@@ -87,6 +87,9 @@ export class Store extends Context.Service<Store, {
   readonly remove: (key: string) => Effect.Effect<void, StoreUnavailable>
 }>()("effect-okta/store/Store") {}
 
+/** Whether a store is the memory of one process, which has room for so much: its layer says so. */
+export const IsMemory = Context.Reference<boolean>("effect-okta/store/IsMemory", { defaultValue: () => false })
+
 const maxValueLength = 256 * 1024
 const shortest = Duration.millis(1)
 const longest = Duration.days(3650)

@@ -10,6 +10,8 @@ import { StoreUnavailable } from "../../src/store/Store.ts"
 import { Store } from "../../src/store/Store.ts"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { newFile } from "../store/StoreFile.ts"
+import { ProofKey } from "../support/Proofs.ts"
+import * as Scene from "../support/ProxyScene.ts"
 import { build } from "./ProxyTest.ts"
 
 const environment = (variables: Readonly<Record<string, string>>, store?: Layer.Layer<Store, StoreUnavailable>) =>
@@ -112,6 +114,23 @@ describe("the store of proxy mode", () => {
         ),
         ["store"]
       )
+    }))
+
+  it.effect("has its places for sign-ins if it is memory, and none for DPoP proofs", () =>
+    Effect.gen(function*() {
+      const most = 40
+      const scene = yield* Scene.make({ store: MemoryStore.layerOptions({ maxEntries: most }) })
+      const key = new ProofKey()
+      const url = `${Scene.serverUrl}/mcp`
+      const code = yield* scene.code()
+      const proof = key.proof({ method: "POST", url: `${Scene.serverUrl}/oauth/token`, iat: Scene.now })
+      const { accessToken: token } = Scene.tokensOf(yield* scene.one.token(scene.redemption(code), { dpop: proof }))
+      for (let times = 0; times < most; times++) {
+        const headers = { authorization: `DPoP ${token}`, dpop: key.proof({ url, iat: Scene.now, token }) }
+        assert.strictEqual((yield* scene.one.ask("/mcp", { headers })).status, 200)
+        if (times === 0) assert.strictEqual((yield* scene.one.ask("/mcp", { headers })).status, 401)
+      }
+      yield* scene.signIn()
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>

@@ -355,6 +355,17 @@ describe("tokens that are bound to keys", () => {
       assert.strictEqual((yield* provided(one, send(bearer, undefined, { scheme: "Bearer" }))).status, 200)
     }))
 
+  it.effect("take no place in a store that is the memory of the process, whoever named it", () =>
+    Effect.gen(function*() {
+      const server = yield* withSettings({ store: MemoryStore.layerOptions({ maxEntries: 3 }) })
+      const token = yield* provided(server, bound)
+      for (let times = 0; times < 10; times++) {
+        const proof = proofFor(token)
+        assert.strictEqual((yield* provided(server, send(token, proof))).status, 200)
+        assertRefused(yield* provided(server, send(token, proof)), "invalid_dpop_proof")
+      }
+    }))
+
   it.effect("leave nothing of theirs in the log, which warns once of a memory that is not shared", () =>
     Effect.gen(function*() {
       const server = yield* withSettings({})
