@@ -40,7 +40,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/RememberedConsent.ts": ["proxy/authorize/consent", "threats/consent"],
   "proxy/authorize/SignIn.ts": ["proxy/authorize/sign-in", "threats/consent"],
   "proxy/grant/AuthorizationCode.ts": ["proxy/grant/codes", "proxy/grant/token-endpoint"],
-  "proxy/grant/Grant.ts": ["proxy/grant/token-endpoint", "proxy/grant/refresh", "threats/token"],
+  "proxy/grant/Grant.ts": ["proxy/grant/grant", "proxy/grant/rotation", "proxy/grant/token-endpoint"],
   "proxy/grant/GrantError.ts": ["proxy/grant/token-answer", "proxy/grant/token-requests"],
   "proxy/grant/GrantRecord.ts": ["proxy/grant/refresh"],
   "proxy/grant/Introspection.ts": ["proxy/grant/own-tokens"],
@@ -72,7 +72,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/grant/GrantIndex.ts": ["proxy/grants"],
   "proxy/grant/GrantMarks.ts": ["proxy/marks", "proxy/grants"],
   "proxy/grant/GrantTypes.ts": ["proxy/grant/token-requests"],
-  "proxy/grant/IdJagGrant.ts": ["proxy/grant/id-jag"],
-  "proxy/grant/Narrowed.ts": ["proxy/grant/token-requests"],
+  "proxy/grant/IdJagGrant.ts": ["proxy/grant/id-jag-grant"],
+  "proxy/grant/Narrowed.ts": ["proxy/grant/token-requests", "proxy/grant/id-jag-grant"],
   "proxy/grant/ServiceToken.ts": ["proxy/grant/token-requests", "proxy/grant/own-tokens"]
 }

@@ -17,6 +17,8 @@ import { TokenIssuer } from "../../../src/proxy/grant/IssuedToken.ts"
 import * as Revocation from "../../../src/proxy/grant/Revocation.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import * as TokenEndpoint from "../../../src/proxy/grant/TokenEndpoint.ts"
+import type { IdJag } from "../../../src/proxy/IdJag.ts"
+import { OktaTokenRefused } from "../../../src/proxy/IdToken.ts"
 import { OktaClient, OktaRefused, type OktaSession, OktaUnavailable } from "../../../src/proxy/OktaClient.ts"
 import { RateLimits } from "../../../src/proxy/RateLimits.ts"
 import { Sealed } from "../../../src/proxy/Sealed.ts"
@@ -96,6 +98,12 @@ export const fakeOkta = () => {
     /** Whether it gives refresh tokens. */
     offline: true,
     lifetime: 3600,
+    /** What its access tokens allow, and its session, where it says so. */
+    scopes: undefined as ReadonlyArray<string> | undefined,
+    sessionId: undefined as string | undefined,
+    email: "ada@example.com",
+    /** What an ID-JAG says. */
+    idJag: undefined as IdJag | OktaTokenRefused | undefined,
     /** What it says of how the person signed in. */
     signIn: { amr: ["pwd"] } as Pick<OktaSession["user"], "acr" | "amr" | "authTime">,
     /** Held by a test that wants Okta to take its time. */
@@ -108,8 +116,8 @@ export const fakeOkta = () => {
       _tag: "User",
       subject: state.subject,
       uid: state.subject,
-      username: "ada@example.com",
-      email: "ada@example.com",
+      username: state.email,
+      email: state.email,
       emailVerified: true,
       groups: ["Everyone"],
       scopes: [],
@@ -121,15 +129,24 @@ export const fakeOkta = () => {
       ...(state.offline
         ? { refreshToken: Redacted.make(`okta-refresh-${state.rotates ? state.refreshed.length : 0}`) }
         : undefined),
+      ...(state.scopes === undefined ? undefined : { scopes: state.scopes }),
       expiresAt: time + state.lifetime
-    }
+    },
+    ...(state.sessionId === undefined ? undefined : { sessionId: state.sessionId })
   })
   const away = Effect.fail(new OktaUnavailable({ reason: "it is away" }))
   const service = OktaClient.of({
     authorizationUrl: () => away,
     endSessionUrl: () => away,
     exchange: () => away,
-    idJag: () => away,
+    idJag: () =>
+      Effect.suspend((): Effect.Effect<IdJag, OktaTokenRefused | OktaUnavailable> =>
+        state.idJag === undefined
+          ? away
+          : state.idJag instanceof OktaTokenRefused
+          ? Effect.fail(state.idJag)
+          : Effect.succeed(state.idJag)
+      ),
     refresh: (token) =>
       Effect.andThen(
         Deferred.succeed(asked, undefined),
@@ -158,6 +175,8 @@ export interface Setup {
   readonly store?: "memory" | "sqlite" | RedisServer
   /** Sees what the servers tell, in place of `logged`. */
   readonly watch?: Watch
+  /** What else the servers run with. */
+  readonly environment?: Layer.Layer<never>
 }
 
 const send = (port: number, path: string, method: string, body: string, headers: { readonly [name: string]: string }) =>
@@ -192,7 +211,7 @@ const encode = (form: Form) =>
 
 /** Servers over one store and one Okta, on loopback sockets; closed with the scope. Starts the test's clock at `now`. */
 export const tokenServers = Effect.fnUntraced(function*(setup: Setup = {}) {
-  const { settings, settingsOfOther, store = "memory", watch } = setup
+  const { environment = Layer.empty, settings, settingsOfOther, store = "memory", watch } = setup
   yield* TestClock.setTime(now * 1000)
   const okta = fakeOkta()
   const logged: Array<string> = []
@@ -220,7 +239,7 @@ export const tokenServers = Effect.fnUntraced(function*(setup: Setup = {}) {
         Layer.provideMerge(
           configLayer({ signingKeys, requestsPerMinute: 1_000_000, protectedPaths: ["/mcp"], ...settings, ...more })
         ),
-        Layer.provideMerge(log)
+        Layer.provideMerge(Layer.merge(log, environment))
       )
     )
     const served = HttpRouter.serve(Layer.mergeAll(TokenEndpoint.routes, Revocation.routes, Introspection.routes), {
@@ -247,6 +266,7 @@ export const tokenServers = Effect.fnUntraced(function*(setup: Setup = {}) {
     return {
       store: state,
       grants: Context.get(services, Grants),
+      sealed: Context.get(services, Sealed),
       registration: Context.get(services, Registration),
       ask,
       token: (form: Form, headers?: { readonly [name: string]: string }) => post("/oauth/token", form, headers),

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { createHash } from "node:crypto"
 import { provesChallenge } from "../../../src/proxy/grant/AuthorizationCode.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
@@ -18,6 +19,16 @@ describe("a verifier (RFC 7636 section 4.6)", () => {
     assert.isFalse(provesChallenge(verifier, codeChallenge.slice(1)))
     assert.isFalse(provesChallenge(verifier, `${codeChallenge}A`))
     assert.isFalse(provesChallenge(verifier, ""))
+  })
+
+  it("has 43 to 128 characters that need no encoding, whoever made a challenge of something else", () => {
+    const challengeOf = (text: string) => createHash("sha256").update(text).digest("base64url")
+    for (const good of [verifier, `${"a".repeat(39)}-._~`, `${"a".repeat(124)}-._~`]) {
+      assert.isTrue(provesChallenge(good, challengeOf(good)))
+    }
+    for (const wrong of ["", "v".repeat(42), "v".repeat(129), `${verifier}!`, `!${verifier}`, `${verifier}\n`]) {
+      assert.isFalse(provesChallenge(wrong, challengeOf(wrong)))
+    }
   })
 })
 
@@ -152,4 +163,27 @@ it.effect("a note of a used code, moved to where that of another would be, ends 
     assert.notMatch(logged.join(), ofUsed)
     assert.isFalse(yield* isAlive(one.grants, second.token))
     assert.isTrue(yield* isAlive(one.grants, first.token))
+  }))
+
+it.effect("F29 a code, or a note of one that was used, of another shape than this server writes is as none", () =>
+  Effect.gen(function*() {
+    const { approve, logged, one, raw, redemption, register } = yield* tokenServers()
+    const { client_id } = yield* register()
+    const written = (kind: string) => [...one.store.written.keys()].findLast((key) => key.startsWith(`${kind}:`)) ?? ""
+    const put = (key: string, value: object) =>
+      Effect.flatMap(one.sealed.seal("code", JSON.stringify(value)), (text) => raw.put(key, text, Duration.hours(1)))
+
+    const code = yield* approve(client_id)
+    yield* put(written("code"), { id: code, value: { clientId: client_id } })
+    assertRefused(yield* one.token(redemption(client_id, code)), 400, "invalid_grant")
+    assert.match(logged.join(), /a record of the kind \\*"code/)
+
+    const form = redemption(client_id, yield* approve(client_id))
+    const { body } = yield* one.token(form)
+    const key = written("used")
+    yield* put(key, { key })
+    yield* TestClock.adjust("2 minutes")
+    assertRefused(yield* one.token(form), 400, "invalid_grant")
+    assert.match(logged.join(), ofUsed)
+    assert.isTrue(yield* isAlive(one.grants, body["access_token"]))
   }))
