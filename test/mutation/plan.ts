@@ -46,7 +46,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/grant/Introspection.ts": ["proxy/grant/own-tokens"],
   "proxy/grant/IssuedToken.ts": ["proxy/grant/issued-token"],
   "proxy/grant/OktaCheck.ts": ["proxy/grant/refresh", "threats/refresh"],
-  "proxy/grant/OktaTokens.ts": ["proxy/grant/refresh", "proxy/upstream"],
+  "proxy/grant/OktaTokens.ts": ["proxy/grant/grant", "proxy/grant/id-jag-grant", "proxy/grant/refresh"],
   "proxy/grant/OwnToken.ts": ["proxy/grant/own-tokens"],
   "proxy/grant/RefreshToken.ts": ["proxy/grant/rotation", "proxy/grant/refresh"],
   "proxy/grant/Revocation.ts": ["proxy/grant/own-tokens", "proxy/grant/revocation"],

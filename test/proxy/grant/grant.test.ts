@@ -167,6 +167,44 @@ describe("passThrough", () => {
     }))
 })
 
+describe("Okta's tokens of a grant", () => {
+  it.effect("are those that Okta gave, for as long as they can be read", () =>
+    Effect.gen(function*() {
+      const { okta, one, raw, signIn } = yield* tokenServers()
+      okta.scopes = ["openid"]
+      const { accessToken } = yield* signIn
+      const id = idOf(accessToken)
+      const shown = Effect.map(
+        one.grants.oktaTokens(id),
+        Option.map(({ accessToken, expiresAt, idToken, refreshToken }) => [
+          Redacted.value(accessToken),
+          Redacted.value(idToken),
+          refreshToken === undefined ? undefined : Redacted.value(refreshToken),
+          expiresAt
+        ])
+      )
+      const given = ["okta-access-0", "okta-id-0", "okta-refresh-0", now + 3600]
+      assert.deepStrictEqual(yield* shown, Option.some(given))
+      const kept = Option.getOrThrow(yield* one.grants.get(id))
+      assert.deepStrictEqual(kept.okta?.scopes, ["openid"])
+      const key = [...one.store.written.keys()].findLast((key) => key.startsWith("grant:")) ?? ""
+      for (
+        const [name, expected] of [
+          ["accessToken", Option.none()],
+          ["idToken", Option.none()],
+          ["refreshToken", Option.some([given[0], given[1], undefined, given[3]])]
+        ] as const
+      ) {
+        const value = { ...kept, okta: { ...kept.okta, [name]: "unreadable" } }
+        yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value })), Duration.hours(1))
+        assert.deepStrictEqual(yield* shown, expected)
+      }
+      yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value: {} })), Duration.hours(1))
+      assert.deepStrictEqual(yield* shown, Option.none())
+      assert.isFalse(yield* isAlive(one.grants, accessToken))
+    }))
+})
+
 describe("the grants of somebody", () => {
   it.effect("are ended all at once, with the number of those that there were", () =>
     Effect.gen(function*() {

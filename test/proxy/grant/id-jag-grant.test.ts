@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { Admission, AdmissionUnknown, type Admit, NotAdmitted } from "../../../src/proxy/Admission.ts"
@@ -122,11 +122,12 @@ describe("an ID-JAG", () => {
 
   it.effect("from a clock that is ahead makes a grant of now; what it does not say is left out", () =>
     Effect.gen(function*() {
-      const { bring, kept } = yield* arrange()
-      yield* bring({ issuedAt: now + 20, clientId: "nameless" }, {}, as("nameless"))
+      const { bring, kept, one } = yield* arrange()
+      const { body } = yield* bring({ issuedAt: now + 20, clientId: "nameless" }, {}, as("nameless"))
       const [grant] = yield* kept
       assert.strictEqual(grant?.createdAt, now)
       for (const name of ["oktaSession", "okta", "dpopKey"]) assert.notProperty(grant, name)
+      assert.deepStrictEqual(yield* one.grants.oktaTokens(String(claimsOf(body["access_token"])["sid"])), Option.none())
     }))
 
   it.effect("gives what Okta allows and this server knows, or fewer where the client asks for fewer", () =>

@@ -5,7 +5,7 @@ import * as fc from "fast-check"
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from "jose"
 import { algorithms } from "../../../src/config/Algorithm.ts"
 import { OktaConfig, type OktaOptions } from "../../../src/config/OktaConfig.ts"
-import { type Issuance, TokenIssuer } from "../../../src/proxy/grant/IssuedToken.ts"
+import { type Issuance, TokenIssuer, tokenType } from "../../../src/proxy/grant/IssuedToken.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import { purposes, Sealed } from "../../../src/proxy/Sealed.ts"
 import type { Principal, User } from "../../../src/token/Principal.ts"
@@ -172,6 +172,18 @@ describe("an access token of ours", () => {
       assert.deepStrictEqual((yield* verify(token)).principal, { ...principal, username: "x", uid: "client-1" })
     })))
 
+  it.effect("says nothing of what is not known, and is bound to a key only where there is one", () =>
+    inTest(Effect.gen(function*() {
+      const always = ["aud", "exp", "iat", "iss", "jti", "sub"]
+      const service = { _tag: "Service", subject: "job", clientId: "job", scopes: [] } as const
+      const claims = (issuance: Partial<Issuance>) =>
+        Effect.map(issue(issuance), ({ token }) => ({ ...decodeJwt(Redacted.value(token)) }))
+      assert.sameMembers(Object.keys(yield* claims({ principal: nobody })), [...always, "preferred_username"])
+      assert.sameMembers(Object.keys(yield* claims({ principal: service })), [...always, "client_id"])
+      assert.deepStrictEqual((yield* claims({ dpopKey: "thumbprint" }))["cnf"], { jkt: "thumbprint" })
+      assert.deepStrictEqual([tokenType(undefined), tokenType("thumbprint")], ["Bearer", "DPoP"])
+    })))
+
   it.effect("is for the resource it was asked for (#47)", () =>
     inTest(Effect.gen(function*() {
       for (const resource of [serverUrl, mcp]) {
@@ -192,6 +204,13 @@ describe("an access token of ours", () => {
       assert.lengthOf(warnings, 1)
       assert.match(warnings[0] ?? "", /of \d{5} characters was issued.*maxTokenLength.*fewer groups/)
       assert.notInclude(warnings[0] ?? "", Redacted.value(token).slice(0, 20))
+
+      warnings.length = 0
+      const { length } = Redacted.value((yield* inTest(issue())).token)
+      for (const [maxTokenLength, count] of [[length, 0], [length - 1, 1]] as const) {
+        yield* inTest(issue(), { maxTokenLength }).pipe(Effect.provide(Logger.layer([logger])))
+        assert.lengthOf(warnings, count)
+      }
     }))
 })
 

@@ -4,6 +4,8 @@ import { calculateJwkThumbprint, CompactSign, compactVerify, importJWK } from "j
 import { createPrivateKey, generateKeyPairSync } from "node:crypto"
 import { inspect } from "node:util"
 import { InvalidConfiguration } from "../../../src/config/InvalidConfiguration.ts"
+import type { AuditEvent } from "../../../src/observe/AuditEvent.ts"
+import { AuditLog } from "../../../src/observe/AuditLog.ts"
 import { Jwks } from "../../../src/provider/Jwks.ts"
 import { SigningKeys } from "../../../src/proxy/grant/SigningKeys.ts"
 import { build, configLayer, loopbackUrl, nativeLayer, serverUrl } from "../ProxyTest.ts"
@@ -221,6 +223,32 @@ describe("another key ring, without a restart", () => {
       }
       assert.strictEqual(yield* keys.current, before)
       assert.deepStrictEqual(keys.kids(), ["one"])
+    }).pipe(Effect.provide(layerOf(ring(one)))))
+
+  it.effect("is told of with the keys that came and went, and not when none did", () =>
+    Effect.gen(function*() {
+      const events: Array<AuditEvent> = []
+      const log = Layer.succeed(AuditLog, (event) => Effect.sync(() => void events.push(event)))
+      const keys = yield* Effect.provide(SigningKeys, Layer.provide(layerOf(ring(one)), log))
+      const rotations = Effect.gen(function*() {
+        yield* keys.reload(ring(one))
+        assert.deepStrictEqual(events, [])
+        yield* keys.reload(ring(two, one))
+        yield* keys.reload(ring(one, two))
+        yield* keys.reload(ring(two))
+      })
+      yield* rotations
+      const told = events.map((event) => event._tag === "KeysRotated" && [event.issuer, event.added, event.removed])
+      assert.deepStrictEqual(told, [[serverUrl, ["two"], []], [serverUrl, [], ["one"]]])
+    }))
+
+  it.effect("does not know what others signed, and says so in few words", () =>
+    Effect.gen(function*() {
+      const jwks = yield* Jwks
+      const unknown = yield* Effect.flip(jwks.key("x".repeat(1000)))
+      assert(unknown._tag === "UnknownKey")
+      assert.deepStrictEqual([unknown.kid, unknown.known, unknown.ownToken], ["x".repeat(100), ["one"], true])
+      assert.isFalse(jwks.holds({ ...(yield* jwks.key("one")) }))
     }).pipe(Effect.provide(layerOf(ring(one)))))
 
   it.effect("is always ready as a key set", () =>

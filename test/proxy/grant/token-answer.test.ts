@@ -79,3 +79,23 @@ describe("a client that gets no tokens", () => {
       }
     }))
 })
+
+describe("a log line about what a client sent", () => {
+  it("shows it in few letters of ASCII, with nothing that would command a terminal", () => {
+    const sent = `\u001b[31m"\u009b\u202eé\n${"x".repeat(1000)}`
+    const shown = `"\\u001b[31m\\"???\\n${"x".repeat(190)}"`
+    const { InvalidTarget, ScopesNotGranted, UnsupportedGrantType } = GrantError
+    assert.include(new UnsupportedGrantType({ grantType: sent }).message, ` ${shown},`)
+    const target = new InvalidTarget({ expected: "https://a.example", actual: sent }).message
+    for (const part of [` ${shown},`, " https://a.example."]) assert.include(target, part)
+    const scopes = new ScopesNotGranted({ granted: ["a", "b"], asked: ["b", "c"] }).message
+    for (const part of [" \"b c\",", " \"a b\"."]) assert.include(scopes, part)
+    assert.include(new ScopesNotGranted({ granted: [], asked: [sent] }).message, ` ${shown},`)
+  })
+
+  it("is a sentence, whether or not the reason in it is one", () => {
+    for (const reason of ["it is. too old", "it is. too old."]) {
+      assert.match(new GrantError.InvalidGrant({ reason }).message, /[^.]: it is\. too old\.$/)
+    }
+  })
+})

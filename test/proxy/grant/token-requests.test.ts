@@ -122,6 +122,22 @@ describe("the token endpoint", () => {
       }
     }))
 
+  it.effect("gives only what the settings offer", () =>
+    Effect.gen(function*() {
+      const offers = (settings: Partial<OktaOptions>) =>
+        Effect.gen(function*() {
+          const { one, register } = yield* tokenServers({ settings })
+          const { client_id } = yield* register()
+          const types = ["authorization_code", "refresh_token", "client_credentials", jwtBearer]
+          const answers = yield* Effect.forEach(types, (grant_type) => one.token({ grant_type, client_id }))
+          return answers.map(({ body }) => body["error"] !== "unsupported_grant_type")
+        })
+      assert.deepStrictEqual(yield* offers({}), [true, true, false, false])
+      assert.deepStrictEqual(yield* offers({ clients: clients.slice(1) }), [true, true, false, false])
+      assert.deepStrictEqual(yield* offers({ clients, enterpriseManaged: true }), [true, true, true, true])
+      assert.deepStrictEqual(yield* offers({ enterpriseManaged: "only" }), [false, false, false, true])
+    }))
+
   it.effect("takes so many requests of one client, wherever they come from, and so many of one address", () =>
     Effect.gen(function*() {
       const watch = new Watch()
