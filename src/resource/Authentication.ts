@@ -197,6 +197,7 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       return Effect.logInfo(`Request refused: ${refusal.reason}`)
     case "DiscoveryFailed":
     case "KeysUnavailable":
+    case "IntrospectionUnavailable":
     case "CheckFailed":
     case "DpopProofsUnavailable":
       // Warned of where it is noticed, not once for each request that it concerns.

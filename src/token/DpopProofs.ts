@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import type { Settings } from "../config/OktaConfig.ts"
 import { ReplayDetected } from "../observe/AuditEvent.ts"
 import { AuditLog, record } from "../observe/AuditLog.ts"
+import * as Outage from "../observe/Outage.ts"
 import { count, dpopProofs, outcomeOf } from "../observe/Telemetry.ts"
 import { type DpopError, DpopNonceRequired, InvalidDpopProof } from "./DpopError.ts"
 import { type DpopProof, mistake, type ProvenRequest, type Prover, read } from "./DpopProof.ts"
@@ -49,13 +50,14 @@ const make = Effect.gen(function*() {
   const replays = yield* ProofReplays
   const nonces = yield* ProofNonces
   const audit = yield* AuditLog
+  const watching = Outage.make("What is known of used DPoP proofs")
   return (signature: Signature["Service"]): Checker => {
     // By their thumbprints, and only those that a good token is bound to: whoever makes up keys has none.
     const provers = VerdictCache.make<Prover>(mostProvers, (thumbprint) => thumbprint)
 
     const useUp = Effect.fnUntraced(function*({ by: { thumbprint }, claims }: DpopProof, until: number, now: number) {
       const name = createHash("sha256").update(`${thumbprint} ${claims.jti}`).digest("base64url")
-      if (yield* replays.isFirst(name, Math.ceil(until - now) + 1)) return
+      if (yield* watching(replays.isFirst(name, Math.ceil(until - now) + 1), () => true)) return
       yield* record(audit, (at) => new ReplayDetected({ at, what: "DPoP proof" }))
       return yield* invalid("has been used before")
     })

@@ -1,6 +1,7 @@
 import { Clock, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import * as Outage from "../observe/Outage.ts"
 import { count, outcomeOf, verifications } from "../observe/Telemetry.ts"
 import type { CredentialsOptions } from "../provider/ClientCredentials.ts"
 import type { Discovery } from "../provider/Discovery.ts"
@@ -62,7 +63,8 @@ export const recheck = (
             now
           )
           return said instanceof Error ? yield* said : { value: true, keepFor: goodFor }
-        }
+        },
+        watched(rules.issuer)
       )
       return verifierOf((token) =>
         Effect.tap(verifyText(token), (verified) => remembered.get(token, ask(token, verified)))
@@ -103,7 +105,8 @@ export const only = (
             value: frozen({ claims, principal }),
             keepFor: Math.min(goodFor, claims.exp * 1000 - now)
           }
-        }
+        },
+        watched(issuer)
       )
 
       const counted = <A>(self: Effect.Effect<A, TokenError>) =>
@@ -122,6 +125,12 @@ export const only = (
       })
     })
   )
+
+/** Warns when Okta cannot be asked. */
+const watched = (issuer: string) => {
+  const watching = Outage.make(`${issuer}, which is asked about tokens,`)
+  return <A>(asked: Effect.Effect<A, TokenError>) => watching(asked, ({ _tag }) => _tag === "IntrospectionUnavailable")
+}
 
 /** Okta's answer in the words of an access token. Whose endpoint answers is known where it does not say so. */
 const claimsOf = (said: ActiveToken, issuer: string) => {

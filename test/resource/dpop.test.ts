@@ -351,6 +351,14 @@ describe("tokens that are bound to keys", () => {
       assert.deepStrictEqual([answer.status, answer.headers["retry-after"]], [503, "5"])
       assert.strictEqual(JSON.parse(answer.body).error, "temporarily_unavailable")
       assert.isFalse("www-authenticate" in answer.headers)
+      for (let turn = 0; turn < 5; turn++) yield* provided(one, send(token, proofFor(token)))
+      const told = (level: string, words: string) =>
+        one.logged.filter((line) => line.includes(`level=${level}`) && line.includes(words)).length
+      assert.strictEqual(told("WARN", "has been used before cannot be told: it is away"), 1)
+      away = false
+      for (let turn = 0; turn < 5; turn++) yield* provided(one, send(token, proofFor(token)))
+      assert.strictEqual(told("INFO", "available again"), 1)
+      away = true
       const bearer = yield* provided(one, unbound)
       assert.strictEqual((yield* provided(one, send(bearer, undefined, { scheme: "Bearer" }))).status, 200)
     }))

@@ -173,6 +173,41 @@ describe("a server that asks Okta about tokens", () => {
       }
     }))
 
+  it.effect.each(modes)(
+    "warns once a minute that Okta cannot be asked, and says when it can again (%s)",
+    ([, options]) =>
+      Effect.gen(function*() {
+        const { okta, serve, watch } = yield* make()
+        const server = yield* serve(options)
+        const { accessToken } = yield* okta.signIn({ redirectUri })
+        const logged = (level: string, words: string) =>
+          watch.lines.filter((line) =>
+            line.startsWith("{") && line.includes(`"level":"${level}"`) && line.includes(words)
+          ).length
+        const warnings = () => logged("WARN", "could not be asked about a token")
+        const returns = () => logged("INFO", "available again")
+        // One that is refused is no outage.
+        yield* okta.respond("introspect", answering(200, "{\"active\":false}"))
+        for (let turn = 0; turn < 3; turn++) assert.strictEqual((yield* server.ask(accessToken)).status, 401)
+        assert.strictEqual(warnings(), 0)
+        for (let outage = 1; outage <= 2; outage++) {
+          yield* okta.respond("introspect", answering(500, "{}"))
+          for (let turn = 0; turn < 10; turn++) assert.strictEqual((yield* server.ask(accessToken)).status, 503)
+          assert.strictEqual(warnings(), 2 * outage - 1)
+          yield* TestClock.adjust("1 minute")
+          for (let turn = 0; turn < 10; turn++) assert.strictEqual((yield* server.ask(accessToken)).status, 503)
+          assert.strictEqual(warnings(), 2 * outage)
+          assert.strictEqual(returns(), outage - 1)
+          yield* okta.lift
+          for (let turn = 0; turn < 3; turn++) assert.strictEqual((yield* server.ask(accessToken)).status, 200)
+          assert.strictEqual(returns(), outage)
+          yield* TestClock.adjust("2 minutes")
+        }
+        assert.strictEqual(logged("INFO", "could not be asked about a token"), 0)
+        assertHidden(watch.text, [accessToken])
+      })
+  )
+
   it.effect("takes an answer about another token for none", () =>
     Effect.gen(function*() {
       const { okta, serve } = yield* make()
