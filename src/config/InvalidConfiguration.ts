@@ -54,3 +54,9 @@ export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguratio
     }`
   }
 }
+
+/** The same mistakes by where they are in the settings: below an option of this name. */
+export const below = ({ problems }: InvalidConfiguration, option: string): InvalidConfiguration =>
+  new InvalidConfiguration({
+    problems: problems.map((problem) => ({ ...problem, field: `${option}.${problem.field}` }))
+  })

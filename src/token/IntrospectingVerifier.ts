@@ -1,5 +1,5 @@
 import { Clock, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
-import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { below, type InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import * as Outage from "../observe/Outage.ts"
 import { count, outcomeOf, verifications } from "../observe/Telemetry.ts"
@@ -170,11 +170,6 @@ export const layer = (
   Layer.provide(
     introspection.mode === "only" ? only(options) : recheck(options),
     // What is wrong with the credentials is told by their place in the settings.
-    Layer.catchTag(TokenIntrospection.layer(introspection), "InvalidConfiguration", ({ problems }) =>
-      Layer.effect(
-        TokenIntrospection,
-        new InvalidConfiguration({
-          problems: problems.map((problem) => ({ ...problem, field: `introspection.${problem.field}` }))
-        })
-      ))
+    Layer.catchTag(TokenIntrospection.layer(introspection), "InvalidConfiguration", (error) =>
+      Layer.effect(TokenIntrospection, below(error, "introspection")))
   )

@@ -45,21 +45,29 @@ const ofBoth = ({ advertised }: Metadata, { issuer }: Settings): ReadonlyArray<C
 ]
 
 /** Native mode: clients and this server ask Okta itself. */
-const ofNative = ({ advertised, metadata }: Metadata): ReadonlyArray<Capability> => [
-  {
+const ofNative = (
+  { advertised, metadata }: Metadata,
+  { dpop }: Settings,
+  introspects: boolean
+): ReadonlyArray<Capability> => [
+  // Where it is set, there is a check of its own.
+  ...(introspects ? [] : [{
     name: "introspection",
     member: "introspection_endpoint",
     listed: metadata.introspection_endpoint !== undefined,
     meaning:
       "The option introspection and TokenIntrospection have nobody to ask: what depends on them is answered with 503.",
     mend: "Leave them out, or use an authorization server that can be asked about its tokens."
-  },
+  }]),
   {
     name: "DPoP",
     member: "dpop_signing_alg_values_supported",
     listed: isFilled(advertised.dpop_signing_alg_values_supported),
+    used: dpop === "require",
     meaning: "Clients learn there whether Okta binds tokens to their keys; without it they ask for bearer tokens.",
-    mend: "Leave the option dpop at accept: with require, bearer tokens are refused."
+    mend: dpop === "require"
+      ? "Set DPOP to accept: as it is, clients come with bearer tokens, and all of those are refused."
+      : "Leave the option dpop at accept: with require, bearer tokens are refused."
   }
 ]
 
@@ -95,11 +103,15 @@ const ofProxy = ({ advertised, metadata }: Metadata, serverUrl: string): Readonl
  * What Okta offers for the capabilities that an app may use. What it does not list is left out, as nobody can see from here
  * whether the app's code needs it, unless this server uses it in any case.
  */
-export const capabilities = (settings: Settings, okta: Metadata | undefined): ReadonlyArray<Check> => {
+export const capabilities = (
+  settings: Settings,
+  okta: Metadata | undefined,
+  introspects: boolean
+): ReadonlyArray<Check> => {
   if (okta === undefined) return [skipped({ check, tried: "nothing", found: "Okta's metadata is needed first" })]
   const all = [
     ...ofBoth(okta, settings),
-    ...(settings.mode === "native" ? ofNative(okta) : ofProxy(okta, settings.serverUrl))
+    ...(settings.mode === "native" ? ofNative(okta, settings, introspects) : ofProxy(okta, settings.serverUrl))
   ]
   const listed = all.filter(({ listed }) => listed).map(({ name }) => name)
   return [

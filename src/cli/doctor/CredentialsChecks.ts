@@ -11,11 +11,12 @@ import { mistakes } from "./SettingsChecks.ts"
 import { refused, unreached } from "./Trouble.ts"
 
 /** What nobody was ever given, so that asking with it does nothing. */
-const madeUp = "effect-okta-doctor-asks-with-what-nobody-was-given"
+export const madeUp = "effect-okta-doctor-asks-with-what-nobody-was-given"
 
 const readError = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Struct({ error: Schema.String })))
 
-const errorIn = ({ status, text }: Answer): string | undefined =>
+/** The code of an error of OAuth's, in an answer that says no. */
+export const errorIn = ({ status, text }: Answer): string | undefined =>
   status < 400 || status >= 500 || status === 429
     ? undefined
     : Result.getOrUndefined(Result.map(readError(text), ({ error }) => excerpt(error, 60)))

@@ -1,4 +1,5 @@
 import { Config, Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
+import * as Environment from "../../config/Environment.ts"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import { issuerMistakes } from "../../config/IssuerUrl.ts"
 import type { OktaOptions, Settings } from "../../config/OktaConfig.ts"
@@ -9,6 +10,8 @@ import { authorize, scopes } from "./AuthorizeCheck.ts"
 import { capabilities } from "./CapabilityChecks.ts"
 import { type Check, failed, skipped } from "./Check.ts"
 import * as CredentialsChecks from "./CredentialsChecks.ts"
+import * as IntrospectionCheck from "./IntrospectionCheck.ts"
+import * as LeavingChecks from "./LeavingChecks.ts"
 import * as OktaChecks from "./OktaChecks.ts"
 import * as SecretChecks from "./SecretChecks.ts"
 import * as ServerChecks from "./ServerChecks.ts"
@@ -99,9 +102,12 @@ export const examine = Effect.fnUntraced(function*(
   const read = yield* Effect.result(library(options))
   if (Result.isFailure(read)) return yield* despiteMistakes(ask, read.failure)
   const settings = read.success
+  const introspection = yield* Environment.introspection()
   const { checks, okta } = yield* OktaChecks.look(ask, settings)
   const rest = yield* Effect.all([
     signIn(ask, settings, okta),
+    introspection === undefined ? Effect.succeed([]) : IntrospectionCheck.look(ask, introspection, okta),
+    settings.mode === "native" ? Effect.succeed([]) : LeavingChecks.signers(ask, settings, okta),
     belongings(settings, store),
     server ? ServerChecks.look(ask, settings) : Effect.succeed([]),
     token === undefined ? Effect.succeed([]) : TokenChecks.explain(token, settings, okta?.clockSkew)
@@ -110,11 +116,11 @@ export const examine = Effect.fnUntraced(function*(
     unusable: false,
     checks: [
       SettingsChecks.noMistakes(settings),
-      SettingsChecks.issuer(settings),
+      SettingsChecks.issuer(settings, introspection?.mode),
       ...SettingsChecks.crossAppAccess(settings),
       ...checks,
-      ...capabilities(settings, okta),
-      ...SettingsChecks.audience(settings),
+      ...capabilities(settings, okta, introspection !== undefined),
+      ...SettingsChecks.audience(settings, introspection?.mode),
       ...rest.flat()
     ]
   }

@@ -3,57 +3,21 @@ import { HttpClientRequest } from "effect/http"
 import type { Settings } from "../../config/OktaConfig.ts"
 import { basePathOf } from "../../config/PublicUrl.ts"
 import { readKeySet } from "../../provider/JsonWebKey.ts"
-import type { Answer } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
 import * as AuthorizationServerMetadata from "../../proxy/AuthorizationServerMetadata.ts"
 import type { ProxySettings } from "../../proxy/ProxySettings.ts"
 import * as ResourceMetadata from "../../resource/ResourceMetadata.ts"
 import { type Ask, readJson } from "./Ask.ts"
 import { challenge } from "./ChallengeCheck.ts"
-import { type Check, failed, ok, skipped, type Trouble } from "./Check.ts"
+import { type Check, failed, ok, skipped } from "./Check.ts"
+import * as LeavingChecks from "./LeavingChecks.ts"
 import { ring } from "./SecretChecks.ts"
-import { isPage, unreached } from "./Trouble.ts"
+import { otherwise, unreached } from "./Trouble.ts"
 
 /** A page of another origin, as a client in a browser would be. */
 const origin = "https://client.example"
 
 type Members = { readonly [member: string]: unknown }
-
-/** What this server answers in place of a document of its own. */
-const wrong = (answer: Answer, url: string): Trouble => {
-  const { headers, status } = answer
-  const found = status !== 200 ? String(status) : isPage(answer) ? "200, a web page" : "200, something that is not JSON"
-  if (status >= 300 && status < 400) {
-    return {
-      found: `${status}, a redirect to ${excerpt((headers["location"] ?? "nowhere").replace(/[?#].*$/s, ""))}`,
-      meaning: "Clients look at this very address.",
-      mend:
-        "Set SERVER_URL to the address that people use in the end, or let the reverse proxy answer without a redirect."
-    }
-  }
-  if (status === 404) {
-    return {
-      found,
-      meaning: "What answers at SERVER_URL does not serve this document.",
-      mend: `Let the reverse proxy hand on ${
-        new URL(url).pathname
-      } with its path as it is, and mount OktaAuth.routes in an app of yours.`
-    }
-  }
-  if (status === 502 || status === 503 || status === 504) {
-    return {
-      found,
-      meaning: "The reverse proxy does not reach the server behind it.",
-      mend: "Start the server, and compare its --host and PORT with what the reverse proxy expects."
-    }
-  }
-  return {
-    found,
-    meaning: "Somebody else answers at SERVER_URL: another server, or a login page before it.",
-    mend:
-      "Let the reverse proxy hand on everything below SERVER_URL, /.well-known at its root, and ask for no login of its own."
-  }
-}
 
 /** The first member that is not what it has to be. */
 const difference = (actual: Members, expected: Members): string | undefined => {
@@ -75,7 +39,7 @@ const document = Effect.fnUntraced(function*(
   if (Result.isFailure(asked)) return failed({ ...at, ...unreached(url, asked.failure, "this server") })
   const answer = asked.success
   const json = readJson(answer.text)
-  if (answer.status !== 200 || Result.isFailure(json)) return failed({ ...at, ...wrong(answer, url) })
+  if (answer.status !== 200 || Result.isFailure(json)) return failed({ ...at, ...otherwise(answer, url) })
   const problem = decide(json.success)
   if (problem !== undefined) {
     return failed({
@@ -164,7 +128,8 @@ export const look = Effect.fnUntraced(function*(
     ...authorizationServerPlaces(settings.serverUrl).map((url) =>
       document(ask, "server-metadata", url, saying(essentials(settings)))
     ),
-    publishedKeys(ask, settings)
+    publishedKeys(ask, settings),
+    ...LeavingChecks.reachable(ask, settings)
   ]
   const checks = yield* Effect.all([...metadata, ...own, ...guarded], { concurrency: 4 })
   const first = checks.find(({ outcome }) => outcome === "failed")

@@ -24,7 +24,10 @@ export const noMistakes = ({ mode }: Settings): Check =>
 const example = "/oauth2/default"
 
 /** Which kind of authorization server the issuer is, and what follows from it. */
-export const issuer = ({ issuer, mode }: Pick<Settings, "issuer"> & { readonly mode?: Settings["mode"] }): Check => {
+export const issuer = (
+  { issuer, mode }: Pick<Settings, "issuer"> & { readonly mode?: Settings["mode"] },
+  introspection?: "recheck" | "only"
+): Check => {
   const check = { check: "issuer", tried: issuer }
   if (issuerKind(issuer) === "custom") {
     return ok({
@@ -41,6 +44,13 @@ export const issuer = ({ issuer, mode }: Pick<Settings, "issuer"> & { readonly m
         "Proxy mode works with it: who somebody is comes from the ID token, and clients get tokens of this server's own."
     })
   }
+  if (introspection === "only") {
+    return ok({
+      ...check,
+      found: "an org authorization server",
+      meaning: "Nobody but Okta can verify its access tokens, and Okta is asked about each: OKTA_INTROSPECTION is only."
+    })
+  }
   return failed({
     ...check,
     found: "an org authorization server",
@@ -48,7 +58,7 @@ export const issuer = ({ issuer, mode }: Pick<Settings, "issuer"> & { readonly m
       "Native mode can never work with an org server: its access tokens are for Okta's own APIs, the key that signs them is " +
       "not published, and nobody but Okta can verify them.",
     mend: `Use a custom authorization server, such as ${issuer}${example}, or proxy mode with OKTA_CLIENT_ID and ` +
-      "OKTA_CLIENT_SECRET."
+      "OKTA_CLIENT_SECRET. Or have Okta asked about each token: OKTA_INTROSPECTION=only."
   })
 }
 
@@ -79,10 +89,25 @@ const looksLikeClientId = (text: string): boolean => /^0oa[0-9A-Za-z]{8,}$/.test
 const isWithin = (text: string, url: string): boolean => text === url || text.startsWith(`${url}/`)
 
 /** Whether the configured audience can ever be that of a token. */
-export const audience = (settings: Settings): ReadonlyArray<Check> =>
-  settings.mode === "native" ? settings.audience.map((one) => nativeAudience(one, settings.issuer)) : [
-    proxyAudience(settings)
-  ]
+export const audience = (settings: Settings, introspection?: "recheck" | "only"): ReadonlyArray<Check> =>
+  settings.mode === "proxy"
+    ? [proxyAudience(settings)]
+    : settings.audience.map((one) =>
+      introspection === "only" && issuerKind(settings.issuer) === "org"
+        ? introspectedAudience(one, settings.issuer)
+        : nativeAudience(one, settings.issuer)
+    )
+
+/** Of an org server's tokens Okta says that they are for the org itself. */
+const introspectedAudience = (audience: string, issuer: string): Check => {
+  const check = { check: "audience", tried: `OKTA_AUDIENCE ${audience}` }
+  return audience === issuer ? ok({ ...check, found: "can match", meaning: "Okta says it of every token." }) : failed({
+    ...check,
+    found: "can never match",
+    meaning: "What Okta says of an org server's access tokens is that they are for the org server.",
+    mend: `Set OKTA_AUDIENCE to ${issuer}`
+  })
+}
 
 const nativeAudience = (audience: string, issuer: string): Check => {
   const check = { check: "audience", tried: `OKTA_AUDIENCE ${audience}` }

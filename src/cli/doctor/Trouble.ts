@@ -185,3 +185,39 @@ export const refused = Effect.fnUntraced(function*(url: string, answer: Answer):
     mend: "Open the address in a browser on this machine and see who answers."
   }
 })
+
+/** What this server answers in place of what it should. */
+export const otherwise = (answer: Answer, url: string): Trouble => {
+  const { headers, status } = answer
+  const found = status !== 200 ? String(status) : isPage(answer) ? "200, a web page" : "200, something else"
+  if (status >= 300 && status < 400) {
+    return {
+      found: `${status}, a redirect to ${excerpt((headers["location"] ?? "nowhere").replace(/[?#].*$/s, ""))}`,
+      meaning: "Clients look at this very address.",
+      mend:
+        "Set SERVER_URL to the address that people use in the end, or let the reverse proxy answer without a redirect."
+    }
+  }
+  if (status === 404) {
+    return {
+      found,
+      meaning: "What answers at SERVER_URL serves nothing at this address.",
+      mend: `Let the reverse proxy hand on ${
+        new URL(url).pathname
+      } with its path as it is, and mount OktaAuth.routes in an app of yours.`
+    }
+  }
+  if (status === 502 || status === 503 || status === 504) {
+    return {
+      found,
+      meaning: "The reverse proxy does not reach the server behind it.",
+      mend: "Start the server, and compare its --host and PORT with what the reverse proxy expects."
+    }
+  }
+  return {
+    found,
+    meaning: "Somebody else answers at SERVER_URL: another server, or a login page before it.",
+    mend:
+      "Let the reverse proxy hand on everything below SERVER_URL, /.well-known at its root, and ask for no login of its own."
+  }
+}

@@ -45,7 +45,7 @@ describe("effect-okta doctor, as a command", { timeout: 60_000 }, () => {
       const column = lines[0]?.indexOf("flags and environment") ?? -1
       assert.isAbove(column, 10)
       for (const line of lines.slice(0, -2)) assert.match(line.slice(0, column), /^(?:[✓–] [a-z-]+ +| +)$/u)
-      assert.match(lines.at(-1) ?? "", /^\d+ in order, 4 left out\.$/)
+      assert.match(lines.at(-1) ?? "", /^\d+ in order, 5 left out\.$/)
       assertHidden(stdout, [clientSecret, encryptionSecret, privateHalf(signingKeys)])
     }))
 
@@ -111,7 +111,7 @@ describe("effect-okta doctor, as a command", { timeout: 60_000 }, () => {
       const { environment } = yield* make()
       const { exitCode, stdout } = yield* doctor(["--skip-server", "--okta-scopes=openid"], { env: environment })
       assert.strictEqual(exitCode, 0, stdout)
-      assert.match(stdout, /1 to know, \d+ in order, 3 left out\.\n$/)
+      assert.match(stdout, /1 to know, \d+ in order, 4 left out\.\n$/)
     }))
 
   it.live("a token comes from a file or the environment", () =>
