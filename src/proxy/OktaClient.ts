@@ -103,10 +103,14 @@ export class OktaClient extends Context.Service<OktaClient, {
   readonly exchange: (
     exchange: Exchange
   ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused>
-  /** Who it is now. Okta may replace the refresh token by another, or leave it out where it stays. */
-  readonly refresh: (
-    refreshToken: Redacted.Redacted<string>
-  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused>
+  /**
+   * Who it is now. Okta may replace the refresh token by another, or leave it out where it stays. One that replaces it is handed
+   * over at once: whatever becomes of the rest of the answer, Okta knows only that one from then on.
+   */
+  readonly refresh: <E>(
+    refreshToken: Redacted.Redacted<string>,
+    replaced: (by: Redacted.Redacted<string>) => Effect.Effect<void, E>
+  ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused | E>
   /** What Okta says about a person in an ID-JAG, which a client brought. Okta is asked for nothing but its keys. */
   readonly idJag: (
     assertion: Redacted.Redacted<string>
@@ -146,13 +150,22 @@ export class OktaClient extends Context.Service<OktaClient, {
         )
 
       /** Tokens for a grant. Those of a new one, of which nobody else knows, are ended when nothing comes of them. */
-      const session = Effect.fnUntraced(function*(fields: { readonly [name: string]: string }, nonce?: string) {
+      const session = Effect.fnUntraced(function*<E = never>(
+        fields: { readonly [name: string]: string },
+        { nonce, replaced }: {
+          readonly nonce?: string
+          readonly replaced?: (refreshToken: Redacted.Redacted<string>) => Effect.Effect<void, E>
+        }
+      ) {
         const url = yield* endpoint("token_endpoint")
         const answer = yield* post(url, fields)
         const tokens = answer.status === 200 ? decodeTokens(answer.json) : Option.none()
         if (Option.isNone(tokens)) return yield* refusal(url, answer)
         const { access_token, expires_in, id_token, refresh_token, scope } = tokens.value
         const grantedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        if (replaced !== undefined && refresh_token !== undefined && refresh_token !== fields["refresh_token"]) {
+          yield* replaced(Redacted.make(refresh_token))
+        }
         const { sessionId, ...user } = yield* Effect.onError(
           prove(tokens.value, nonce),
           () => nonce === undefined ? Effect.void : Effect.ignore(revoke(Redacted.make(refresh_token ?? access_token)))
@@ -195,10 +208,13 @@ export class OktaClient extends Context.Service<OktaClient, {
               code: Redacted.value(code),
               redirect_uri: redirectUri,
               code_verifier: Redacted.value(codeVerifier)
-            }, nonce)
+            }, { nonce })
           ),
-        refresh: (refreshToken) =>
-          observed("refresh", session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) })),
+        refresh: (refreshToken, replaced) =>
+          observed(
+            "refresh",
+            session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) }, { replaced })
+          ),
         idJag: (assertion) => Effect.mapError(verifyIdJag(assertion), asOutage),
         revoke,
         endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>

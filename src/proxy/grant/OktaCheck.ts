@@ -123,32 +123,58 @@ export const make = Effect.fnUntraced(function*(
     })
   })
 
-  /** Keeps what Okta said, whatever else happens to the grant at this moment. */
+  /** Changes a grant, whatever else happens to it at this moment; none when it has ended. */
+  const rewrite = Effect.fnUntraced(function*(
+    id: string,
+    before: Found<Grant>,
+    change: (grant: Grant) => Effect.Effect<Grant>
+  ) {
+    let current: Renewed = Option.some(before)
+    while (Option.isSome(current)) {
+      const next = yield* change(current.value.value)
+      const replaced = yield* records.replace(id, current.value, next, timeToLive(next, next.checkedAt))
+      if (Option.isSome(replaced)) return replaced
+      current = yield* records.find(id)
+    }
+    return current
+  })
+
+  /** Keeps what Okta said. */
   const keep = Effect.fnUntraced(function*(id: string, before: Found<Grant>, session: OktaSession, checkedAt: number) {
     const tokens = yield* OktaTokens.seal(sealed, session.tokens)
-    let current = Option.some(before)
-    while (Option.isSome(current)) {
-      const found = current.value
-      const { refreshToken: kept, scopes } = found.value.okta ?? {}
-      const next: Grant = {
-        ...found.value,
+    const kept = yield* rewrite(id, before, (grant) => {
+      const { refreshToken, scopes } = grant.okta ?? {}
+      return noted(id, grant, {
+        ...grant,
         user: session.user,
         checkedAt,
         ...(session.sessionId === undefined ? undefined : { oktaSession: session.sessionId }),
         // Okta repeats the refresh token only where it replaces it, and need not repeat scopes (RFC 6749 section 6).
-        okta: { ...(kept === undefined ? undefined : { refreshToken: kept }), ...(scopes && { scopes }), ...tokens }
-      }
-      const replaced = yield* records.replace(
+        okta: { ...(refreshToken === undefined ? undefined : { refreshToken }), ...(scopes && { scopes }), ...tokens }
+      })
+    })
+    if (Option.isNone(kept)) yield* revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)
+    return kept
+  })
+
+  /** Keeps the refresh token by which Okta has replaced that of a grant, before anything else is known of its answer. */
+  const keepReplacement = Effect.fnUntraced(function*(
+    id: string,
+    before: Found<Grant>,
+    by: Redacted.Redacted<string>
+  ) {
+    const refreshToken = yield* OktaTokens.sealToken(sealed, by)
+    const kept = yield* Effect.retry(
+      rewrite(
         id,
-        found,
-        yield* noted(id, found.value, next),
-        timeToLive(next, checkedAt)
-      )
-      if (Option.isSome(replaced)) return replaced
-      current = yield* records.find(id)
-    }
-    yield* revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)
-    return Option.none<Found<Grant>>()
+        before,
+        (grant) =>
+          Effect.succeed(grant.okta === undefined ? grant : { ...grant, okta: { ...grant.okta, refreshToken } })
+      ),
+      { times: 3 }
+    )
+    if (Option.isNone(kept)) yield* revokeAtOkta(by)
+    return Option.getOrElse(kept, () => before)
   })
 
   /** Okta may have replaced its refresh token, so that what it said is not given up lightly. */
@@ -185,10 +211,15 @@ export const make = Effect.fnUntraced(function*(
       yield* end(id, "not-renewable")
       return Option.none()
     }
-    return yield* okta.refresh(token.value).pipe(
+    let latest = found
+    const replaced = (by: Redacted.Redacted<string>) =>
+      Effect.map(keepReplacement(id, found, by), (kept) => {
+        latest = kept
+      })
+    return yield* okta.refresh(token.value, replaced).pipe(
       Effect.flatMap((session) => {
         if (session.user.subject === user.subject) {
-          return keepIfAdmitted(id, found, { ...session, user: signedInAs(session.user, user) }, now)
+          return keepIfAdmitted(id, latest, { ...session, user: signedInAs(session.user, user) }, now)
         }
         return Effect.logError("Okta renewed a grant for another person than the one who gave it, so it has ended")
           .pipe(

@@ -6,12 +6,16 @@ import type { Grant } from "./GrantRecord.ts"
 /** Okta's tokens of a grant. */
 export type OktaTokens = OktaSession["tokens"]
 
+/** One token of Okta's as it is kept. */
+export const sealToken = (sealed: Sealed["Service"], token: Redacted.Redacted<string>): Effect.Effect<string> =>
+  sealed.seal("upstream", Redacted.value(token))
+
 /** Okta's tokens as they are kept: each sealed once more. */
 export const seal = (
   sealed: Sealed["Service"],
   { accessToken, expiresAt, idToken, refreshToken, scopes }: OktaTokens
 ): Effect.Effect<NonNullable<Grant["okta"]>> => {
-  const one = (token: Redacted.Redacted<string>) => sealed.seal("upstream", Redacted.value(token))
+  const one = (token: Redacted.Redacted<string>) => sealToken(sealed, token)
   return Effect.map(
     Effect.all([one(accessToken), one(idToken), refreshToken === undefined ? Effect.undefined : one(refreshToken)]),
     ([accessToken, idToken, refreshToken]) => ({

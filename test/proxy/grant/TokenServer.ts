@@ -147,7 +147,7 @@ export const fakeOkta = () => {
           ? Effect.fail(state.idJag)
           : Effect.succeed(state.idJag)
       ),
-    refresh: (token) =>
+    refresh: (token, replaced) =>
       Effect.andThen(
         Deferred.succeed(asked, undefined),
         state.gate.withPermits(1)(Effect.suspend((): Effect.Effect<OktaSession, OktaRefused | OktaUnavailable> => {
@@ -160,6 +160,10 @@ export const fakeOkta = () => {
           if (state.answer === "misconfigured") return Effect.fail(new OktaRefused({ error: "invalid_client" }))
           return Effect.map(TestClock.testClockWith((clock) => clock.currentTimeMillis), (time) => session(time / 1000))
         }))
+      ).pipe(
+        Effect.tap(({ tokens: { refreshToken } }) =>
+          refreshToken === undefined || !state.rotates ? Effect.void : replaced(refreshToken)
+        )
       ),
     revoke: (token) =>
       state.answer === "away" ? away : Effect.sync(() => void state.revoked.push(Redacted.value(token)))
