@@ -69,7 +69,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/PageStyle.ts": ["threats/consent"],
   "proxy/authorize/Trouble.ts": ["proxy/authorize/browsers", "proxy/authorize/logout"],
   "proxy/authorize/Visit.ts": ["proxy/authorize/connections", "proxy/authorize/consent"],
-  "proxy/grant/GrantIndex.ts": ["proxy/grants"],
+  "proxy/grant/GrantIndex.ts": ["proxy/grants", "proxy/grant/grant-index"],
   "proxy/grant/GrantMarks.ts": ["proxy/marks", "proxy/grants"],
   "proxy/grant/GrantTypes.ts": ["proxy/grant/token-requests"],
   "proxy/grant/IdJagGrant.ts": ["proxy/grant/id-jag-grant"],

@@ -14,7 +14,7 @@ import { Sealed } from "../Sealed.ts"
 import * as AuthorizationCode from "./AuthorizationCode.ts"
 import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
 import { isNamed, type Name } from "./GrantIndex.ts"
-import { type Grant, isRenewable, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
+import { type Grant, isRenewable, notedFor, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
 import * as IdJagGrant from "./IdJagGrant.ts"
 import { TokenIssuer, tokenType } from "./IssuedToken.ts"
 import * as OktaCheck from "./OktaCheck.ts"
@@ -151,7 +151,8 @@ export class Grants extends Context.Service<Grants, {
           if (Option.isNone(found)) return Option.none<Grant>()
           const usedAt = yield* nowInSeconds
           const bound = dpopKey === undefined || isConfidential(client) ? undefined : { dpopKey }
-          const grant: Grant = { ...found.value.value, usedAt, ...bound }
+          const grant: Grant = { ...found.value.value, usedAt, indexedAt: usedAt, ...bound }
+          yield* records.index.add(grantId, grant, notedFor(grant, usedAt))
           yield* records.replace(grantId, found.value, grant, timeToLive(grant, usedAt))
           return Option.some(grant)
         })

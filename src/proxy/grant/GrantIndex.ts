@@ -53,27 +53,33 @@ export const namesOf = ({ clientId, oktaSession, user }: Named): ReadonlyArray<N
 export const isNamed = (grant: Named, { kind, value }: Name): boolean =>
   namesOf(grant).some((name) => name.kind === kind && name.value === value)
 
-const List = Schema.Struct({
+/** The grants under a name. */
+export const List = Schema.Struct({
   grants: Schema.Array(Schema.Struct({
     id: Schema.String,
     /** When it was last written here, in seconds since 1970. */
-    at: Schema.Number
+    at: Schema.Number,
+    /** When it has ended unless it is written again; where an earlier version has written it, it lasts as long as any. */
+    until: Schema.optionalKey(Schema.Number)
   }))
 })
 
 type List = typeof List.Type
 
-/** Twice as long as grants last without being used. */
-const lifetime = Duration.days(60)
+/** How long an entry of a grant lasts that may be renewed: twice as long as such a grant lasts without being used. */
+export const longest = Duration.days(60)
 
 /** How old an entry may become before it is written again, when its grant is renewed. */
 const freshFor = Duration.toSeconds("7 days")
 
+/** By how much less an entry may last than it should, in seconds. */
+const tolerance = 60
+
 /** An empty record is as none. */
 const forgetting = Duration.seconds(1)
 
-/** How many grants a record holds: of what comes on top, the oldest are only ended by marks. */
-const most = 2000
+/** How many grants a record holds: of what comes on top, those that end first are only ended by marks. */
+const mostGrants = 2000
 
 /** A client may have many thousand grants, which are spread over so many records. */
 const partsOfClient = 64
@@ -83,11 +89,11 @@ const tries = 20
 
 /** Which grants there are, by the names that they are found by. */
 export interface GrantIndex {
-  /** Notes a grant under all its names. */
-  readonly add: (id: string, grant: Named) => Effect.Effect<void, StoreUnavailable>
+  /** Notes a grant under all its names, for as long as it lasts unless it is noted again. */
+  readonly add: (id: string, grant: Named, ttl: Duration.Duration) => Effect.Effect<void, StoreUnavailable>
   /** Takes a grant out of all its names. */
   readonly remove: (id: string, grant: Named) => Effect.Effect<void, StoreUnavailable>
-  /** The ids under a name; some may have ended meanwhile. */
+  /** The ids under a name; some may have been ended meanwhile. */
   readonly list: (name: Name) => Effect.Effect<ReadonlyArray<string>, StoreUnavailable>
 }
 
@@ -102,20 +108,23 @@ export const isDue = (before: Named & { readonly indexedAt?: number }, now: Name
  * **Details**
  *
  * A grant is noted before it exists, so that none exists that is not noted. What is only noted costs nothing, and goes when the
- * record is next written after its time.
+ * record is next written after its time. Where there are too many, those stay that last longest, so that no number of short ones
+ * puts a lasting one out.
  */
-export const make = ({ sealed, store }: SealedRecords.Keeping): GrantIndex => {
+export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants): GrantIndex => {
   const lists = SealedRecords.make("grants", "grants", List, { sealed, store })
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
+  /** Changes a record, unless nothing is to be changed: then the change gives back what it was given. */
   const update = (record: string, change: (grants: List["grants"]) => List["grants"]) =>
     Effect.gen(function*() {
-      const oldest = (yield* nowInSeconds) - Duration.toSeconds(lifetime)
+      const now = yield* nowInSeconds
       const found = Option.getOrUndefined(yield* lists.find(record))
-      const before = found?.value.grants ?? []
-      const grants = change(before.filter(({ at }) => at > oldest)).slice(-most)
-      if (grants.length === 0 && before.length === 0) return true
-      const ttl = grants.length === 0 ? forgetting : lifetime
+      const before = (found?.value.grants ?? []).filter((entry) => endOf(entry) > now)
+      const after = change(before)
+      if (after === before) return true
+      const grants = longestLasting(after, most)
+      const ttl = Duration.max(forgetting, Duration.seconds(Math.max(...grants.map(endOf)) - now))
       return found === undefined
         ? yield* lists.addNew(record, { grants }, ttl)
         : Option.isSome(yield* lists.replace(record, found, { grants }, ttl))
@@ -127,25 +136,46 @@ export const make = ({ sealed, store }: SealedRecords.Keeping): GrantIndex => {
       Effect.retry({ times: tries })
     )
 
-  const without = (grants: List["grants"], id: string) => grants.filter((grant) => grant.id !== id)
+  const without = (grants: List["grants"], id: string) =>
+    grants.some((grant) => grant.id === id) ? grants.filter((grant) => grant.id !== id) : grants
+
+  /** Of many who note the same at one moment, one has to. */
+  const withEntry = (grants: List["grants"], entry: List["grants"][number]) =>
+    grants.some((grant) => grant.id === entry.id && endOf(grant) > endOf(entry) - tolerance)
+      ? grants
+      : [...without(grants, entry.id), entry]
 
   return {
-    add: Effect.fnUntraced(function*(id, grant) {
+    add: Effect.fnUntraced(function*(id, grant, ttl) {
       const at = yield* nowInSeconds
-      for (const name of namesOf(grant)) {
-        yield* update(recordOf(name, id), (grants) => [...without(grants, id), { id, at }])
-      }
-    }),
-    remove: Effect.fnUntraced(function*(id, grant) {
-      for (const name of namesOf(grant)) yield* update(recordOf(name, id), (grants) => without(grants, id))
-    }),
-    list: (name) =>
-      Effect.map(
-        Effect.forEach(recordsOf(name), lists.find, { concurrency: 8 }),
-        (found) => found.flatMap((record) => Option.isSome(record) ? record.value.value.grants.map(({ id }) => id) : [])
+      const entry = { id, at, until: at + Duration.toSeconds(ttl) }
+      yield* Effect.forEach(
+        namesOf(grant),
+        (name) => update(recordOf(name, id), (grants) => withEntry(grants, entry)),
+        { concurrency: "unbounded", discard: true }
       )
+    }),
+    remove: (id, grant) =>
+      Effect.forEach(
+        namesOf(grant),
+        (name) => update(recordOf(name, id), (grants) => without(grants, id)),
+        { concurrency: "unbounded", discard: true }
+      ),
+    list: Effect.fnUntraced(function*(name) {
+      const found = yield* Effect.forEach(recordsOf(name), lists.find, { concurrency: 8 })
+      const now = yield* nowInSeconds
+      return found.flatMap(Option.match({ onNone: () => [], onSome: ({ value }) => value.grants }))
+        .filter((entry) => endOf(entry) > now)
+        .map(({ id }) => id)
+    })
   }
 }
+
+const endOf = ({ at, until = at + Duration.toSeconds(longest) }: List["grants"][number]): number => until
+
+/** Of too many those that end last, and of those that end together the ones that were written last. */
+const longestLasting = (grants: List["grants"], most: number): List["grants"] =>
+  grants.length <= most ? grants : grants.toSorted((one, other) => endOf(one) - endOf(other)).slice(-most)
 
 /** The record in which a grant is noted under a name. */
 const recordOf = (name: Name, id: string): string =>

@@ -88,7 +88,7 @@ export const records = Effect.fnUntraced(function*(
     index,
     marks,
     // The other way round, a grant could exist of which nobody knows who has it.
-    add: (id, grant, ttl) => Effect.andThen(index.add(id, grant), kept.add(id, grant, ttl)),
+    add: (id, grant, ttl) => Effect.andThen(index.add(id, grant, ttl), kept.add(id, grant, ttl)),
     find: findBy(marks.at),
     findLately: (id) => Effect.map(findLately(id), Option.map(({ value }) => value)),
     findEnded: (id) => Effect.map(kept.find(id), Option.map(({ value }) => value)),
@@ -123,3 +123,7 @@ export const isRenewable = ({ okta }: Grant): boolean => okta?.refreshToken !== 
 /** How long a grant is kept from now on, unless it is used. */
 export const timeToLive = (grant: Grant, now: number): Duration.Duration =>
   isRenewable(grant) ? idle : Duration.seconds(Math.max(0, validUntil(grant) - now))
+
+/** How long it is noted who has the grant. It may be renewed some times before it is noted again. */
+export const notedFor = (grant: Grant, now: number): Duration.Duration =>
+  isRenewable(grant) ? GrantIndex.longest : timeToLive(grant, now)

@@ -8,7 +8,7 @@ import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClien
 import type { Sealed } from "../Sealed.ts"
 import type { Found } from "../SealedRecords.ts"
 import { isDue as isIndexDue } from "./GrantIndex.ts"
-import { type Grant, type GrantRecords, isDue, timeToLive } from "./GrantRecord.ts"
+import { type Grant, type GrantRecords, isDue, notedFor, timeToLive } from "./GrantRecord.ts"
 import * as OktaTokens from "./OktaTokens.ts"
 
 /** What the check works with. */
@@ -117,7 +117,7 @@ export const make = Effect.fnUntraced(function*(
     const indexedAt = yield* nowInSeconds
     if (!isIndexDue(before, next, indexedAt)) return next
     const { indexedAt: _, ...others } = next
-    return yield* Effect.match(records.index.add(id, next), {
+    return yield* Effect.match(records.index.add(id, next, notedFor(next, indexedAt)), {
       onFailure: () => others,
       onSuccess: () => ({ ...next, indexedAt })
     })
