@@ -240,8 +240,8 @@ export const make = (options: SceneOptions = {}) =>
       const context = yield* Layer.build(served.pipe(
         Layer.provide(auth(settings)),
         Layer.provideMerge(NodeHttpServer.layer(patientServer, { port: 0, host: "127.0.0.1" })),
-        Layer.provide(watch.layer),
-        Layer.provide(options.environment ?? Layer.empty)
+        Layer.provide(options.environment ?? Layer.empty),
+        Layer.provide(watch.layer)
       )).pipe(Effect.provideService(Scope.Scope, scope), Effect.orDie)
       const { address } = Context.get(context, HttpServer.HttpServer)
       assert(address._tag === "InetAddressV4")

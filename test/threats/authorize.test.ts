@@ -164,6 +164,9 @@ layer(Scene.layer())("F. /authorize: an error at the client, afterwards", (it) =
     ["#106 a scope with a tab", { scope: "mcp:read\tmcp:write" }, "invalid_scope"],
     ["#106 a scope in upper case", { scope: "MCP:READ" }, "invalid_scope"],
     ["#106 a scope of an object's own names", { scope: "__proto__ constructor" }, "invalid_scope"],
+    ["a request object", { request: "e30.e30." }, "request_not_supported"],
+    ["a request by reference", { request_uri: "https://client.example.com/r" }, "request_uri_not_supported"],
+    ["another response_mode", { response_mode: "fragment" }, "invalid_request"],
     ["#108 prompt=none without consent", { prompt: "none" }, "consent_required"]
   ]
   it.effect.each(cases)("%s", ([, request, error]) =>

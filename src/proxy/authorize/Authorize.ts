@@ -84,7 +84,7 @@ export const routes: Layer.Layer<
         const tell = Trouble.tell(Trouble.link(request.method === "POST" ? addressOf(parameters) : undefined))
         return Effect.catchTags(asked, {
           UnprovenRequest: (error) =>
-            Effect.as(Effect.logInfo(`An authorization request was refused: ${error.reason}`), unproven(error)),
+            Effect.as(Effect.logInfo(`An authorization request was refused: ${error.message}`), unproven(error)),
           DocumentUnavailable: tell,
           TooManyRequests: tell,
           StoreUnavailable: tell

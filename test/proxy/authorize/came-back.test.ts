@@ -1,0 +1,202 @@
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
+import type { AuditEvent } from "effect-okta"
+import { HttpServerRequest } from "effect/http"
+import { sendJson } from "../../../src/demo/StandInProvider.ts"
+import { AuditLog } from "../../../src/observe/AuditLog.ts"
+import * as MemoryStore from "../../../src/store/MemoryStore.ts"
+import { Store } from "../../../src/store/Store.ts"
+import * as Scene from "../../support/ProxyScene.ts"
+
+/** A test's way to the callback, and back from there. */
+type Step = (scene: Scene.ProxyScene, agent: Scene.UserAgent) => Effect.Effect<Scene.Answer>
+
+/** Back from Okta with an answer that Okta did not give. */
+const answeredWith = (parameters: Readonly<Record<string, string>>): Step =>
+  Effect.fnUntraced(function*(scene, agent) {
+    return yield* agent.ask(Scene.callbackUrl(yield* scene.allow(agent), parameters))
+  })
+
+/** What Okta says at its token endpoint. */
+const exchangedFor = (status: number, body: object): Step =>
+  Effect.fnUntraced(function*(scene, agent) {
+    const toOkta = yield* scene.allow(agent)
+    yield* scene.okta.respond("token", (_, response) => sendJson(response, status, body))
+    return yield* Effect.ensuring(agent.ask(Scene.callbackUrl(toOkta, { code: "code" })), scene.okta.lift)
+  })
+
+const cases: ReadonlyArray<
+  readonly [how: string, step: Step, told: string | number, reason: string, isClientKnown?: false]
+> = [
+  ["without a state", (_, agent) => agent.ask("/oauth/callback?code=x"), 400, "UnknownState", false],
+  [
+    "with a state that is not known",
+    (_, agent) => agent.ask(`/oauth/callback?state=${"x".repeat(43)}`),
+    400,
+    "UnknownState",
+    false
+  ],
+  [
+    "with two codes, of which the state is then used by nobody",
+    Effect.fnUntraced(function*(scene, agent) {
+      const back = yield* scene.comeBack(agent)
+      const twice = new URL(back)
+      twice.searchParams.append("code", "y")
+      const answer = yield* agent.ask(twice)
+      const writes = scene.writes.length
+      assert.isTrue((yield* agent.ask(back)).location.searchParams.has("code"))
+      assert.strictEqual(scene.writes[writes], "take flow")
+      return answer
+    }),
+    400,
+    "UnknownState",
+    false
+  ],
+  [
+    "in another browser",
+    Effect.fnUntraced(function*(scene, agent) {
+      return yield* scene.browser().ask(yield* scene.comeBack(agent))
+    }),
+    403,
+    "OtherBrowser"
+  ],
+  ["from another issuer", answeredWith({ code: "x", iss: "https://evil.example.com" }), 400, "OtherIssuer"],
+  ["with neither a code nor an error", answeredWith({}), "server_error", "OktaRefused"],
+  ["with an empty code", answeredWith({ code: "" }), "server_error", "OktaRefused"],
+  ["with an error and a code", answeredWith({ code: "x", error: "access_denied" }), "access_denied", "OktaRefused"],
+  ["with a code that Okta refuses", exchangedFor(400, { error: "invalid_grant" }), "server_error", "OktaRefused"],
+  [
+    "with an ID token that is none",
+    exchangedFor(200, { token_type: "Bearer", expires_in: 3600, access_token: "opaque", id_token: "e30.e30.e30" }),
+    "server_error",
+    "OktaTokenRefused"
+  ],
+  ["where Okta has a fault", exchangedFor(500, {}), "temporarily_unavailable", "OktaUnavailable"]
+]
+
+layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it) => {
+  it.effect.each(cases)("%s: the person or the client is told, and so is the owner, by event, metric and span", ([
+    ,
+    step,
+    told,
+    reason,
+    isClientKnown = true
+  ]) =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.Scene
+      const { watch } = scene
+      const registered = watch.events.find((event) => event._tag === "ClientRegistered")
+      const counted = () =>
+        watch.metrics.reduce(
+          (sum, { attributes, id, state }) =>
+            id === "okta_sign_ins" && attributes?.["outcome"] === reason && "count" in state
+              ? sum + Number(state.count)
+              : sum,
+          0
+        )
+      const [events, spans, before] = [watch.events.length, watch.spans.length, counted()]
+      const answer = yield* step(scene, scene.browser())
+      if (typeof told === "number") Scene.assertLocal(answer, told, told === 403 ? "access_denied" : "invalid_request")
+      else Scene.assertSentBack(answer, told)
+      const refusals = watch.events.slice(events).filter((event) => event._tag === "SignInRefused")
+      assert.deepStrictEqual(
+        refusals.map(({ address, clientId, reason }) => ({ address, clientId, reason })),
+        [{ address: "127.0.0.1", clientId: isClientKnown ? registered?.clientId : undefined, reason }]
+      )
+      assert.strictEqual(counted(), before + 1)
+      const errors = watch.spans.slice(spans).filter(({ name }) => name === "okta.callback").map(({ attributes }) =>
+        attributes.get("okta.error")
+      )
+      assert.include(errors, reason)
+    }))
+})
+
+describe("a person whom this server does not let in", () => {
+  it.effect("is named in the events with the reason, and nothing of the sign-in is left at Okta", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings: { admit: { groups: "Admins of something" } } })
+      const browser = scene.browser()
+      yield* browser.ask(yield* scene.comeBack(browser))
+      const [, , refused, signIn, ...more] = scene.watch.events
+      assert.deepInclude(refused, { _tag: "AdmissionRefused", address: "127.0.0.1", scopes: ["mcp:read", "openid"] })
+      assert.deepInclude(signIn, { _tag: "SignInRefused", reason: "NotAdmitted" })
+      assert.deepStrictEqual(more, [])
+      assert.strictEqual(yield* scene.okta.requests("revoke"), 1)
+    }))
+})
+
+/** Waits until whoever made the request that is being handled has gone. */
+const connectionLost = Effect.withFiber(({ context }) => {
+  const request = Context.getUnsafe(context, HttpServerRequest.HttpServerRequest)
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  return Effect.callback<void>((resume) => void response.once("close", () => resume(Effect.void)))
+})
+
+/** Waits until Okta is asked to end what it gave. */
+const endedAtOkta = Effect.fnUntraced(function*({ okta }: Scene.ProxyScene) {
+  const ended = yield* Deferred.make<void>()
+  yield* okta.respond("revoke", (_, response) => {
+    Deferred.doneUnsafe(ended, Effect.void)
+    response.writeHead(200).end()
+  })
+  return Deferred.await(ended)
+})
+
+describe("a person who leaves while the callback is at work", () => {
+  it.effect("before everything is kept: what Okta gave is ended there", () =>
+    Effect.gen(function*() {
+      const entered = yield* Deferred.make<void>()
+      const store = Layer.effect(
+        Store,
+        Effect.map(Store, (store) =>
+          Store.of({
+            ...store,
+            put: (key, value, ttl) =>
+              key.startsWith("session:")
+                ? Effect.andThen(Deferred.succeed(entered, undefined), Effect.never)
+                : store.put(key, value, ttl)
+          }))
+      ).pipe(Layer.provide(MemoryStore.layer))
+      const scene = yield* Scene.make({ store })
+      const ended = yield* endedAtOkta(scene)
+      const agent = scene.browser()
+      const back = yield* scene.comeBack(agent)
+      const asking = yield* Effect.forkChild(agent.ask(back))
+      yield* Deferred.await(entered)
+      yield* Fiber.interrupt(asking)
+      yield* ended
+      assert.isFalse(scene.watch.events.some(({ _tag }) => _tag === "SignedIn"))
+      Scene.assertLocal(yield* agent.ask(back), 400)
+    }))
+
+  it.effect("before the code is on its way: the grant is ended, here and at Okta", () =>
+    Effect.gen(function*() {
+      const signedIn = yield* Deferred.make<string>()
+      const revoked = yield* Deferred.make<AuditEvent>()
+      const environment = Layer.succeed(AuditLog, (event: AuditEvent) => {
+        if (event._tag === "GrantRevoked") return Deferred.succeed(revoked, event)
+        return event._tag === "SignedIn"
+          ? Effect.andThen(Deferred.succeed(signedIn, event.grant), connectionLost)
+          : Effect.void
+      })
+      const scene = yield* Scene.make({ environment })
+      const ended = yield* endedAtOkta(scene)
+      const agent = scene.browser()
+      const back = yield* scene.comeBack(agent)
+      const asking = yield* Effect.forkChild(agent.ask(back))
+      const grant = yield* Deferred.await(signedIn)
+      yield* Fiber.interrupt(asking)
+      assert.deepInclude(yield* Deferred.await(revoked), { grant, why: "abandoned" })
+      yield* ended
+      Scene.assertLocal(yield* agent.ask(back), 400)
+    }))
+
+  it.effect("is no reason to end a grant whose code has arrived", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      yield* scene.signIn()
+      assert.isFalse(scene.watch.events.some(({ _tag }) => _tag === "GrantRevoked"))
+      assert.strictEqual(yield* scene.okta.requests("revoke"), 0)
+    }))
+})
