@@ -32,8 +32,9 @@ export const read = (
   sealed: Sealed["Service"],
   text: Redacted.Redacted<string>
 ): Effect.Effect<Option.Option<RefreshToken>> => {
-  const [, grantId, generation, mac] = form.exec(Redacted.value(text)) ?? []
-  if (grantId === undefined || generation === undefined || mac === undefined) return Effect.succeedNone
+  const found = form.exec(Redacted.value(text))
+  if (found === null) return Effect.succeedNone
+  const [, grantId = "", generation = "", mac = ""] = found
   const token: RefreshToken = { grantId, generation: Number(generation) }
   return Effect.map(
     sealed.confirms("refresh", claimOf(token), mac),

@@ -50,7 +50,10 @@ export type Form = { readonly [name: string]: string | undefined } | ReadonlyArr
 /** A store that can be away, and that tells what was written to it. */
 export const fallible = (store: Store["Service"]) => {
   const state = {
-    down: false as boolean | StoreUnavailable["operation"],
+    down: false as
+      | boolean
+      | StoreUnavailable["operation"]
+      | ((operation: StoreUnavailable["operation"], key: string) => boolean),
     /** How often it fails before it is back. */
     failures: Infinity,
     /** How often something was looked up. */
@@ -65,7 +68,9 @@ export const fallible = (store: Store["Service"]) => {
   ) =>
   (...args: Args): Effect.Effect<A, StoreUnavailable> =>
     Effect.suspend(() => {
-      if ((state.down === true || state.down === operation) && state.failures-- > 0) {
+      const { down } = state
+      const isDown = typeof down === "function" ? down(operation, String(args[0])) : down === true || down === operation
+      if (isDown && state.failures-- > 0) {
         return Effect.fail(new StoreUnavailable({ operation, reason: "it is away" }))
       }
       if (operation === "get") state.reads++
@@ -84,13 +89,15 @@ export const fallible = (store: Store["Service"]) => {
   return { state, service }
 }
 
+type Refusal = OktaRefused | OktaTokenRefused | OktaUnavailable
+
 /** An Okta that answers as it is told to. */
 export const fakeOkta = () => {
   const asked = Deferred.makeUnsafe<void>()
   const state = {
     /** Done once Okta has been asked. */
     waiting: Deferred.await(asked),
-    answer: "yes" as "yes" | "no" | "away" | "misconfigured",
+    answer: "yes" as "yes" | "no" | "away" | "misconfigured" | OktaRefused | OktaTokenRefused,
     subject: "00u1ada",
     rotates: true,
     /** Whether it refuses a refresh token that was used before. */
@@ -150,12 +157,13 @@ export const fakeOkta = () => {
     refresh: (token, replaced) =>
       Effect.andThen(
         Deferred.succeed(asked, undefined),
-        state.gate.withPermits(1)(Effect.suspend((): Effect.Effect<OktaSession, OktaRefused | OktaUnavailable> => {
+        state.gate.withPermits(1)(Effect.suspend((): Effect.Effect<OktaSession, Refusal> => {
           if (state.answer === "away") return away
           if (state.once && state.refreshed.includes(Redacted.value(token))) {
             return Effect.fail(new OktaRefused({ error: "invalid_grant" }))
           }
           state.refreshed.push(Redacted.value(token))
+          if (typeof state.answer !== "string") return Effect.fail(state.answer)
           if (state.answer === "no") return Effect.fail(new OktaRefused({ error: "invalid_grant" }))
           if (state.answer === "misconfigured") return Effect.fail(new OktaRefused({ error: "invalid_client" }))
           return Effect.map(TestClock.testClockWith((clock) => clock.currentTimeMillis), (time) => session(time / 1000))

@@ -26,16 +26,19 @@ describe("a refresh token", () => {
   it.effect("has any number of successors, each of them once", () =>
     Effect.gen(function*() {
       const { one, refreshment, signIn } = yield* tokenServers()
-      const { clientId, refreshToken } = yield* signIn
+      const { accessToken, clientId, refreshToken } = yield* signIn
       const seen = new Set([refreshToken])
       let current: unknown = refreshToken
       for (let number = 2; number <= 12; number++) {
+        yield* TestClock.adjust("1 second")
         const { body } = yield* one.token(refreshment(clientId, current))
         assert.strictEqual(generationOf(body["refresh_token"]), number)
         current = body["refresh_token"]
         seen.add(String(current))
       }
       assert.strictEqual(seen.size, 12)
+      const kept = Option.getOrThrow(yield* one.grants.get(String(claimsOf(accessToken)["sid"])))
+      assert.deepInclude(kept, { generation: 12, usedAt: now + 11, checkedAt: now })
     }))
 
   it.effect("with anything before or after it is none, and nothing is looked up for it", () =>
