@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Fiber } from "effect"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import type { Principal } from "../token/Principal.ts"
 import type { Check } from "./Policy.ts"
@@ -183,7 +183,7 @@ const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Eff
       if (check === undefined) return Effect.fail(new CheckFailed({}))
       const answered = (answer: boolean | undefined) =>
         settle(rule, { ...facts, answers: new Map([...answers, [check, answer]]) })
-      return Effect.matchEffect(check(principal), {
+      return Effect.matchEffect(inTime(check(principal)), {
         onSuccess: answered,
         onFailure: (error) =>
           Effect.andThen(
@@ -194,6 +194,23 @@ const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Eff
     }
   }
 }
+
+/** How long an app's check may take. */
+const deadline = "10 seconds"
+
+/** The answer of a check, which is none when it comes too late. Nobody waits for a check that cannot be interrupted. */
+const inTime = (answer: Effect.Effect<boolean, unknown>): Effect.Effect<boolean, unknown> =>
+  Effect.flatMap(
+    Effect.forkDetach(Effect.interruptible(answer), { startImmediately: true }),
+    (asked) =>
+      Effect.interruptible(Fiber.join(asked)).pipe(
+        Effect.timeoutOrElse({
+          duration: deadline,
+          orElse: () => Effect.fail(`no answer came within ${deadline}`)
+        }),
+        Effect.ensuring(Effect.sync(() => asked.interruptUnsafe()))
+      )
+  )
 
 const refusalOf = ({ missing, required, signIn }: Lacking, principal: Principal): PolicyRefusal => {
   if (signIn === undefined) return new InsufficientScope({ required, missing, granted: principal.scopes })

@@ -4,7 +4,7 @@ import { type LengthOfTime, Scope } from "../config/OktaConfig.ts"
 import { lengthOfTime } from "../config/Settings.ts"
 import type { Principal } from "../token/Principal.ts"
 
-/** A question that only the app can answer; its failure means that it cannot be answered now. */
+/** A question that only the app can answer, in 10 seconds; its failure means that it cannot be answered now. */
 export type Check<in P extends Principal = Principal> = (principal: P) => Effect.Effect<boolean, unknown>
 
 /**
@@ -45,7 +45,7 @@ export interface Policy<in P extends Principal = Principal> {
   readonly acr?: string | ReadonlyArray<string> | undefined
   /** Longest time since the person signed in. */
   readonly maxAge?: LengthOfTime | undefined
-  /** Anything else; `false` refuses, a failure means that it cannot be told now. */
+  /** Anything else; `false` refuses, a failure, or no answer within 10 seconds, means that it cannot be told now. */
   readonly check?: Check<P> | undefined
   /** Policies of which each must hold. */
   readonly all?: ReadonlyArray<Policy<P>> | undefined

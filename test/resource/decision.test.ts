@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect, Fiber, Result } from "effect"
 import { Policy, type Principal, type Service, type User } from "effect-okta"
+import { TestClock } from "effect/testing"
 import { decide } from "../../src/resource/Decision.ts"
 import { compile, scopesOf } from "../../src/resource/Rule.ts"
 
@@ -186,6 +187,30 @@ describe("a check", () => {
       const no = () => Effect.succeed(false)
       assert.strictEqual((yield* meets(Policy.all([{ check: failing }, { check: no }])))?._tag, "AccessDenied")
       assert.strictEqual((yield* meets({ check: failing, groups: "A" }))?._tag, "AccessDenied")
+    }))
+
+  const endless: ReadonlyArray<readonly [how: string, check: () => Effect.Effect<boolean>]> = [
+    ["never ends", () => Effect.never],
+    ["waits for a promise", () => Effect.promise(() => new Promise<boolean>(() => {}))],
+    ["cannot be interrupted", () => Effect.uninterruptible(Effect.never)]
+  ]
+  it.effect.each(endless)("that %s leaves it open after 10 seconds", ([, check]) =>
+    Effect.gen(function*() {
+      const asked = yield* Effect.forkChild(meets({ check }), { startImmediately: true })
+      yield* TestClock.adjust("9999 millis")
+      assert.isUndefined(asked.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(asked))?._tag, "CheckFailed")
+      const uninterrupted = yield* Effect.forkChild(Effect.uninterruptible(meets({ check })), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(uninterrupted))?._tag, "CheckFailed")
+      // Each of two has as much, and no is no.
+      const no = () => Effect.succeed(false)
+      const both = yield* Effect.forkChild(meets(Policy.all([{ check }, { check: no }])), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(both))?._tag, "AccessDenied")
     }))
 
   it.effect("is asked only when it decides, and once", () =>

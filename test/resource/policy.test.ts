@@ -4,6 +4,7 @@ import { EndpointPolicy, OktaAuth, OktaSecurity, Policy } from "effect-okta"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { dpopChallenge } from "../support/Proofs.ts"
+import { timed } from "../support/ProxyScene.ts"
 import { type AppServices, now, serve } from "./TestServer.ts"
 
 const ok = Effect.succeed(HttpServerResponse.text("ok"))
@@ -129,6 +130,22 @@ describe("a policy", () => {
           assert.strictEqual(logged.some((line) => line.includes("The check of a policy has failed")), status === 503)
         }))
     }
+  }
+
+  for (const [way, app] of ways) {
+    it.effect(`of a ${way} whose check never ends answers 503 after 10 seconds, and says so in the log`, () =>
+      Effect.gen(function*() {
+        const { ask, logged } = yield* serve(app({ check: () => Effect.never }))
+        const { value: answer, elapsed } = yield* timed(ask("/", { token: {} }))
+        assert.strictEqual(answer.status, 503)
+        assert.strictEqual(JSON.parse(answer.body).error, "temporarily_unavailable")
+        assert.strictEqual(answer.headers["retry-after"], "5")
+        assert.isAtLeast(elapsed, 10_000)
+        assert.isAtMost(elapsed, 12_000)
+        assert.isTrue(
+          logged.some((line) => line.includes("The check of a policy has failed") && line.includes("10 seconds"))
+        )
+      }))
   }
 
   it.effect("lets in whoever signed in so, though Okta's clock is behind ours by less than the tolerance", () =>

@@ -7,9 +7,10 @@ import { asTimePasses } from "../support/ProxyScene.ts"
 const redirectUri = "http://127.0.0.1:45678/callback"
 
 /** Two organizations at addresses of their own, and an app that trusts both. */
-const arrange = Effect.fnUntraced(function*() {
+const arrange = Effect.fnUntraced(function*(gone?: "first" | "second") {
   const { okta: first, serve } = yield* make({ audience: "api://first" })
   const second = yield* OktaStandIn.make({ audience: "api://second" })
+  if (gone !== undefined) yield* (gone === "first" ? first : second).outage("error")
   const { ask } = yield* serve({
     issuers: [first, second].map(({ audience, issuer }) => ({ issuer, audience }))
   })
@@ -59,7 +60,6 @@ describe("two organizations behind one guard, by HTTP", () => {
         const [away, there] = name === "first" ? [first, second] : [second, first]
         yield* away.outage("error")
         const { accessToken } = yield* there.signIn({ redirectUri })
-        const asked = yield* away.requests()
         assert.strictEqual((yield* whoami(accessToken)).status, 200)
         const token = yield* away.mint()
         const waits = yield* asTimePasses(whoami(token))
@@ -68,7 +68,6 @@ describe("two organizations behind one guard, by HTTP", () => {
           retry: true,
           error: "temporarily_unavailable"
         })
-        assert.isAbove(yield* away.requests(), asked)
         assert.strictEqual((yield* whoami(yield* there.mint())).status, 200)
         yield* away.lift
         const healed = yield* asTimePasses(

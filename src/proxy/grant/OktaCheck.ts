@@ -56,7 +56,7 @@ export const named = (id: string, { clientId, user }: Grant) => ({
 })
 
 /** For how long no other server asks about a grant, whatever happens to the one that does. */
-const turnLength = Duration.seconds(15)
+const turnLength = Duration.seconds(20)
 
 /** How long a server waits before it looks again whether another has done asking, and how often it does. */
 const pause = Duration.millis(100)

@@ -76,6 +76,24 @@ describe("who may come in at all", () => {
       Scene.assertSentBack(answer, "temporarily_unavailable")
     }))
 
+  it.effect("is unknown when the check never ends, at the sign-in and at a renewal, and ends nothing", () =>
+    Effect.gen(function*() {
+      let answer: Effect.Effect<boolean> = Effect.never
+      const scene = yield* Scene.make({ settings: { admit: { check: () => answer } } })
+      const browser = scene.browser()
+      const back = yield* scene.comeBack(browser)
+      Scene.assertSentBack(yield* Scene.asTimePasses(browser.ask(back)), "temporarily_unavailable")
+      answer = Effect.succeed(true)
+      const { refreshToken } = yield* scene.signIn()
+      answer = Effect.never
+      yield* TestClock.adjust("1 hour")
+      const { elapsed, value: away } = yield* Scene.timed(scene.one.token(scene.refreshment(refreshToken)))
+      Scene.assertRefused(away, 503, "temporarily_unavailable")
+      assert.isAtMost(elapsed, 12_000)
+      answer = Effect.succeed(true)
+      Scene.tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
+    }))
+
   it.effect("is asked again with each renewal: who is not admitted any more loses the grant, an outage ends nothing", () =>
     Effect.gen(function*() {
       let answer: Effect.Effect<boolean, string> = Effect.succeed(true)

@@ -30,8 +30,8 @@ describe("a refresh token that Okta has replaced", () => {
   it.effect("F3 is kept though Okta's keys are away: 503, and then the next attempt succeeds", () =>
     Effect.gen(function*() {
       const { form, scene } = yield* arrange()
-      const cold = yield* scene.start()
       yield* scene.okta.respond("keys", answering(503, "{}"))
+      const cold = yield* scene.start()
       for (let attempt = 0; attempt < 2; attempt++) {
         const answer = yield* Scene.asTimePasses(cold.token(form))
         Scene.assertRefused(answer, 503, "temporarily_unavailable")
