@@ -7,7 +7,7 @@ import { runInNewContext } from "node:vm"
 /** How many bad tokens, requests, documents and records an ordinary run makes up, by what they are. */
 export const plan = {
   "texts in place of tokens": 10_000,
-  "good tokens, changed": 25_000,
+  "good tokens, changed": 20_000,
   "tokens of edited members": 9_000,
   "tokens of any bytes": 4_000,
   "Authorization headers": 10_000,
@@ -26,8 +26,12 @@ export const plan = {
   "metadata of a lying Okta": 3_000,
   "key sets of a lying Okta": 2_000,
   "token answers of a lying Okta": 1_000,
+  "introspection answers of a lying Okta": 1_000,
+  "exchange answers of a lying Okta": 1_000,
   "ID-JAGs of edited members": 4_000,
   "good ID-JAGs, changed": 6_000,
+  "DPoP proofs at the resource": 3_000,
+  "DPoP proofs at the token endpoint": 2_000,
   "records in the store": 4_000
 } as const
 
