@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto"
-import { Html, html } from "../proxy/authorize/Html.ts"
+import { type Html, pagesOf } from "../proxy/authorize/Html.ts"
 
 /** Colours and type, in light and in dark as the person has it. */
 const ground = `
@@ -120,31 +119,6 @@ export const page = (
   look: string,
   main: Html
 ): { readonly html: string; readonly headers: { readonly [name: string]: string } } => {
-  const style = ground + look
-  const hash = createHash("sha256").update(style).digest("base64")
-  return {
-    html: html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
-<style>${new Html(style)}</style>
-</head>
-<body>
-<main>
-${main}
-</main>
-</body>
-</html>
-`.source,
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "content-security-policy":
-        `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; frame-ancestors 'none'`,
-      "referrer-policy": "no-referrer",
-      "x-content-type-options": "nosniff"
-    }
-  }
+  const { headers, page } = pagesOf(ground + look)
+  return { html: page(title, main), headers: { "content-type": "text/html; charset=utf-8", ...headers } }
 }

@@ -48,6 +48,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/Page.ts": ["proxy/authorize/consent", "threats/consent"],
   "proxy/authorize/RememberedConsent.ts": ["threats/consent"],
   "proxy/authorize/SignIn.ts": ["proxy/authorize/asked", "proxy/authorize/consent"],
+  "proxy/grant/AboutToken.ts": ["proxy/grant/own-tokens", "proxy/grant/revocation"],
   "proxy/grant/AuthorizationCode.ts": ["proxy/grant/codes", "proxy/grant/token-endpoint"],
   "proxy/grant/Grant.ts": ["proxy/grant/grant", "proxy/grant/rotation", "proxy/grant/token-endpoint"],
   "proxy/grant/GrantError.ts": ["proxy/grant/token-answer", "proxy/grant/token-requests"],

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto"
+
 /** A piece of HTML, in which whatever came from outside is text. */
 export class Html {
   readonly source: string
@@ -33,3 +35,38 @@ const sourceOf = (content: Content): string => {
 /** Escapes every text between its own words, for elements and for attributes in quotation marks. */
 export const html = (words: TemplateStringsArray, ...contents: ReadonlyArray<Content>): Html =>
   new Html(words.map((word, index) => word + sourceOf(contents[index])).join(""))
+
+/** Headers of everything that a browser gets: kept nowhere, told to nobody, without a script, with no other page around it. */
+const guarding = (styleHash: string) => ({
+  "cache-control": "no-store",
+  // `form-action` is absent because browsers hold the redirects against it that follow a form, and these lead to Okta and on to
+  // wherever the organization signs people in.
+  "content-security-policy":
+    `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`,
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY"
+})
+
+/** Whole pages of one look, and the headers that they need. */
+export const pagesOf = (style: string) => ({
+  headers: guarding(createHash("sha256").update(style).digest("base64")),
+  page: (title: string, main: Html): string =>
+    html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>${title}</title>
+<style>${new Html(style)}</style>
+</head>
+<body>
+<main>
+${main}
+</main>
+</body>
+</html>
+`.source
+})

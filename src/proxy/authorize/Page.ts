@@ -1,31 +1,18 @@
 import { Effect, type Scope } from "effect"
 import { type HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
-import { createHash } from "node:crypto"
 import { routePath } from "../../config/PublicUrl.ts"
 import { isRepeated } from "../../resource/HeaderLines.ts"
 import { originCheck } from "../../resource/RequestOrigin.ts"
 import { observed, pathsOf } from "../Endpoint.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
 import type { ProxySettings } from "../ProxySettings.ts"
-import { type Content, Html, html } from "./Html.ts"
+import { type Content, type Html, html, pagesOf } from "./Html.ts"
 import { style } from "./PageStyle.ts"
 
-const styleHash = createHash("sha256").update(style).digest("base64")
+const pages = pagesOf(style)
 
-/**
- * No script, nothing from elsewhere, and no other page around it. `form-action` is absent because browsers hold the
- * redirects against it that follow a form, and these lead to Okta and on to wherever the organization signs people in.
- */
-const policy = `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`
-
-/** Headers of everything that a browser gets: kept nowhere, told to nobody. */
-export const headers = {
-  "cache-control": "no-store",
-  "content-security-policy": policy,
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY"
-} as const
+/** Headers of everything that a browser gets. */
+export const { headers } = pages
 
 /** A whole page. */
 export const page = (
@@ -33,30 +20,11 @@ export const page = (
   main: Html,
   options: { readonly status?: number; readonly headers?: { readonly [name: string]: string } } = {}
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(
-    html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="robots" content="noindex">
-<title>${title}</title>
-<style>${new Html(style)}</style>
-</head>
-<body>
-<main>
-${main}
-</main>
-</body>
-</html>
-`.source,
-    {
-      status: options.status ?? 200,
-      contentType: "text/html; charset=utf-8",
-      headers: { ...headers, ...options.headers }
-    }
-  )
+  HttpServerResponse.text(pages.page(title, main), {
+    status: options.status ?? 200,
+    contentType: "text/html; charset=utf-8",
+    headers: { ...headers, ...options.headers }
+  })
 
 /** Something that a person has to be told, because nobody else can be. */
 export interface Problem {

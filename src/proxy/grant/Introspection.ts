@@ -1,20 +1,15 @@
 import { Effect, type Layer, Option } from "effect"
-import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
-import { ClientAuthentication } from "../client/ClientAuthentication.ts"
-import { answering, pathsOf } from "../Endpoint.ts"
-import * as FormRequest from "../FormRequest.ts"
 import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
-import { RateLimits } from "../RateLimits.ts"
-import { Sealed } from "../Sealed.ts"
+import * as AboutToken from "./AboutToken.ts"
 import { Grants } from "./Grant.ts"
 import { IntrospectionNotAllowed } from "./GrantError.ts"
 import type { Grant } from "./GrantRecord.ts"
-import * as OwnToken from "./OwnToken.ts"
+import type * as OwnToken from "./OwnToken.ts"
 import * as RefreshToken from "./RefreshToken.ts"
 import * as ServiceToken from "./ServiceToken.ts"
-import { SigningKeys } from "./SigningKeys.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
 
 /** Whether any client may ask; without one there is no such endpoint. */
@@ -51,35 +46,6 @@ const active = (token: OfGrant, { clientId, generation, resource, scopes, user }
 /** What is told of every other text, whatever is wrong with it. */
 const inactive = { active: false } as const
 
-const make = Effect.fnUntraced(function*(settings: ProxySettings) {
-  const clients = yield* ClientAuthentication
-  const grants = yield* Grants
-  const limits = yield* RateLimits
-  const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
-
-  const tell = Effect.fnUntraced(function*(token: OwnToken.OwnToken) {
-    if (token._tag === "ServiceToken") {
-      return ServiceToken.isStillListed(settings, token) ? ofAccessToken(token.claims) : inactive
-    }
-    const grant = yield* grants.get(token.grantId)
-    return Option.isNone(grant) ? inactive : active(token, grant.value, settings.serverUrl)
-  })
-
-  return Effect.fnUntraced(
-    function*(request: HttpServerRequest.HttpServerRequest) {
-      yield* limits.request("token", request)
-      const form = yield* FormRequest.read(request)
-      const text = yield* form.require("token")
-      const client = yield* clients.authenticate(request, form)
-      if (client.mayIntrospect !== true) return yield* new IntrospectionNotAllowed({})
-      const token = yield* read(text)
-      const answer = Option.isNone(token) ? inactive : yield* tell(token.value)
-      return HttpServerResponse.jsonUnsafe(answer, { headers: TokenAnswer.headers })
-    },
-    Effect.catch(TokenAnswer.refuse)
-  )
-})
-
 /**
  * Tells resource servers of ours at `/oauth/introspect` what a token is good for: configured clients with `mayIntrospect`.
  *
@@ -88,12 +54,31 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits | Sealed | SigningKeys
+  HttpRouter.HttpRouter | OktaConfig | Grants | AboutToken.Services
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
+    const grants = yield* Grants
     if (!isOffered(settings)) return
-    const answer = yield* make(settings)
-    for (const path of pathsOf(settings, "/oauth/introspect")) yield* answering(router, path, { POST: answer })
+
+    const tell = Effect.fnUntraced(function*(token: OwnToken.OwnToken) {
+      if (token._tag === "ServiceToken") {
+        return ServiceToken.isStillListed(settings, token) ? ofAccessToken(token.claims) : inactive
+      }
+      const grant = yield* grants.get(token.grantId)
+      return Option.isNone(grant) ? inactive : active(token, grant.value, settings.serverUrl)
+    })
+
+    yield* AboutToken.serve(
+      router,
+      settings,
+      "/oauth/introspect",
+      Effect.fnUntraced(function*({ mayIntrospect }, read) {
+        if (mayIntrospect !== true) return yield* new IntrospectionNotAllowed({})
+        const token = yield* read
+        const answer = Option.isNone(token) ? inactive : yield* tell(token.value)
+        return HttpServerResponse.jsonUnsafe(answer, { headers: TokenAnswer.headers })
+      })
+    )
   })
 )

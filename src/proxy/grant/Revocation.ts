@@ -1,47 +1,14 @@
 import { Effect, type Layer, Option } from "effect"
-import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerResponse } from "effect/http"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import type { Client } from "../client/Client.ts"
-import { ClientAuthentication } from "../client/ClientAuthentication.ts"
-import { answering, pathsOf } from "../Endpoint.ts"
-import * as FormRequest from "../FormRequest.ts"
-import { type ProxySettings, proxySettings } from "../ProxySettings.ts"
-import { RateLimits } from "../RateLimits.ts"
-import { Sealed } from "../Sealed.ts"
+import { proxySettings } from "../ProxySettings.ts"
+import * as AboutToken from "./AboutToken.ts"
 import { Grants } from "./Grant.ts"
 import { TokenNotRevocable } from "./GrantError.ts"
-import * as OwnToken from "./OwnToken.ts"
-import { SigningKeys } from "./SigningKeys.ts"
+import type { OwnToken } from "./OwnToken.ts"
 import * as TokenAnswer from "./TokenAnswer.ts"
-
-const make = Effect.fnUntraced(function*(settings: ProxySettings) {
-  const clients = yield* ClientAuthentication
-  const grants = yield* Grants
-  const limits = yield* RateLimits
-  const read = OwnToken.reader(settings, { keys: yield* SigningKeys, sealed: yield* Sealed })
-
-  const end = Effect.fnUntraced(function*({ clientId }: Client, token: OwnToken.OwnToken) {
-    if (token._tag === "ServiceToken") {
-      return token.clientId === clientId ? yield* new TokenNotRevocable({}) : undefined
-    }
-    const grant = yield* grants.get(token.grantId)
-    if (Option.isSome(grant) && grant.value.clientId === clientId) yield* grants.end(token.grantId, "revoked")
-  })
-
-  return Effect.fnUntraced(
-    function*(request: HttpServerRequest.HttpServerRequest) {
-      yield* limits.request("token", request)
-      const form = yield* FormRequest.read(request)
-      const token = yield* form.require("token")
-      const client = yield* clients.authenticate(request, form)
-      const own = yield* read(token)
-      if (Option.isSome(own)) yield* end(client, own.value)
-      return HttpServerResponse.empty({ status: 200, headers: TokenAnswer.headers })
-    },
-    Effect.catch(TokenAnswer.refuse)
-  )
-})
 
 /**
  * Ends grants at `/oauth/revoke`, by their refresh token or by an access token of theirs.
@@ -56,11 +23,29 @@ const make = Effect.fnUntraced(function*(settings: ProxySettings) {
 export const routes: Layer.Layer<
   never,
   InvalidConfiguration,
-  HttpRouter.HttpRouter | OktaConfig | ClientAuthentication | Grants | RateLimits | Sealed | SigningKeys
+  HttpRouter.HttpRouter | OktaConfig | Grants | AboutToken.Services
 > = HttpRouter.use((router) =>
   Effect.gen(function*() {
     const settings = yield* proxySettings
-    const answer = yield* make(settings)
-    for (const path of pathsOf(settings, "/oauth/revoke")) yield* answering(router, path, { POST: answer })
+    const grants = yield* Grants
+
+    const end = Effect.fnUntraced(function*({ clientId }: Client, token: OwnToken) {
+      if (token._tag === "ServiceToken") {
+        return token.clientId === clientId ? yield* new TokenNotRevocable({}) : undefined
+      }
+      const grant = yield* grants.get(token.grantId)
+      if (Option.isSome(grant) && grant.value.clientId === clientId) yield* grants.end(token.grantId, "revoked")
+    })
+
+    yield* AboutToken.serve(
+      router,
+      settings,
+      "/oauth/revoke",
+      Effect.fnUntraced(function*(client, read) {
+        const own = yield* read
+        if (Option.isSome(own)) yield* end(client, own.value)
+        return HttpServerResponse.empty({ status: 200, headers: TokenAnswer.headers })
+      })
+    )
   })
 )
