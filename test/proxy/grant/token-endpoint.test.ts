@@ -16,12 +16,13 @@ describe("a code at the token endpoint (RFC 6749 section 4.1.3)", () => {
 
   it.effect("gets no refresh token where the client does not use them", () =>
     Effect.gen(function*() {
-      const { approve, one, redemption, refreshment, register } = yield* tokenServers()
+      const { approve, logged, one, redemption, refreshment, register } = yield* tokenServers()
       const { client_id } = yield* register({ grant_types: ["authorization_code"] })
       const answer = yield* one.token(redemption(client_id, yield* approve(client_id)))
       assert.strictEqual(answer.status, 200)
       assert.notProperty(answer.body, "refresh_token")
       assertRefused(yield* one.token(refreshment(client_id, "x")), 400, "unauthorized_client")
+      assert.include(logged.join(), "the grant refresh_token, for which it is not registered")
     }))
 
   it.effect("names the server as a whole with a slash at its end, or without", () =>

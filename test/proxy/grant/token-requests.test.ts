@@ -5,7 +5,7 @@ import { jwtBearer } from "../../../src/proxy/grant/GrantTypes.ts"
 import { type Otherwise, ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
-import { assertRefused, claimsOf, tokenServers } from "./TokenServer.ts"
+import { assertRefused, assertUncached, claimsOf, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
 const proof = (otherwise?: Otherwise) => ({
@@ -82,7 +82,9 @@ describe("the token endpoint", () => {
           [" files:write  files:read", "files:read files:write"]
         ] as const
       ) {
-        const { body, status } = yield* one.token({ ...service, scope: asked }, as("job"))
+        const answer = yield* one.token({ ...service, scope: asked }, as("job"))
+        assertUncached(answer)
+        const { body, status } = answer
         const { access_token, ...rest } = body
         assert.deepStrictEqual([status, rest], [200, { token_type: "Bearer", expires_in: 3600, scope }])
         assert.deepInclude(claimsOf(access_token), { sub: "job", client_id: "job", aud: serverUrl, scope })
