@@ -45,6 +45,15 @@ export class InvalidConfiguration extends Schema.TaggedError<InvalidConfiguratio
   /** Every mistake, at least one. */
   problems: Schema.Array(ConfigurationProblem)
 }) {
+  constructor(
+    mistakes: { readonly problems: ReadonlyArray<ConfigurationProblem> },
+    options?: Schema.MakeOptions
+  ) {
+    super(mistakes, options)
+    // The mistakes are in the settings: where in the code they were found helps nobody, and would stand below the list.
+    this.stack = `${this.name}: ${this.message}`
+  }
+
   override get message() {
     const lines = this.problems.map(({ field, message, value }) =>
       escaped(value === undefined ? `  ${field} ${message}` : `  ${field} (${value}) ${message}`)

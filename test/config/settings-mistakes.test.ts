@@ -1,7 +1,9 @@
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Result } from "effect"
 import { InvalidConfiguration } from "../../src/config/InvalidConfiguration.ts"
 import { decode, OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import { run } from "../support/Program.ts"
 
 interface Given {
   readonly [name: string]: unknown
@@ -465,3 +467,31 @@ describe("the mistakes in the settings", () => {
       assert.deepStrictEqual(error.problems.map(({ field }) => field), ["audience", "issuer"])
     }))
 })
+
+const program = `
+import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { Layer } from "effect"
+import { FetchHttpClient, HttpRouter } from "effect/http"
+import { createServer } from "node:http"
+import { OktaAuth } from "./src/index.ts"
+
+HttpRouter.serve(OktaAuth.routes).pipe(
+  Layer.provide(OktaAuth.layer({ issuer: "https://acme-admin.okta.com", audience: "" })),
+  Layer.provide(FetchHttpClient.layer),
+  Layer.provide(NodeHttpServer.layer(createServer, { port: 0 })),
+  Layer.launch,
+  NodeRuntime.runMain
+)
+`
+
+it.live("an app prints the list of them, and nothing below it", () =>
+  Effect.gen(function*() {
+    const { output, status } = yield* run(["node", "--input-type=module", "--eval", program])
+    assert.strictEqual(status, 1)
+    assert.deepStrictEqual(output.replace(/^\[[^\]]*\] /, "").split("\n"), [
+      "ERROR (#2): InvalidConfiguration: There are 2 mistakes in the settings:",
+      `  issuer (https://acme-admin.okta.com) ${admin} Use https://acme.okta.com`,
+      "  audience (\"\") is empty. Give a value.",
+      ""
+    ])
+  }).pipe(Effect.provide(NodeServices.layer)))
