@@ -7,18 +7,8 @@ const jkt = "k".repeat(43)
 layer(Scene.Scene.layer())("what a client may ask for of a sign-in", (it) => {
   const refused: ReadonlyArray<readonly [what: string, wanted: Scene.Changes]> = [
     ["a max_age in words", { max_age: "x" }],
-    ["a negative max_age", { max_age: "-1" }],
-    ["a max_age with a fraction", { max_age: "1.5" }],
-    ["a max_age of ten digits", { max_age: "1234567890" }],
-    ["a max_age with a space", { max_age: "1 " }],
-    ["an acr_values that begins with a space", { acr_values: " phr" }],
     ["an acr_values that is not ASCII", { acr_values: "phré" }],
-    ["an acr_values with a control character", { acr_values: "phr\t" }],
-    ["an acr_values of 501 characters", { acr_values: "a".repeat(501) }],
-    ["a dpop_jkt that is too long", { dpop_jkt: `${jkt}k` }],
-    ["a dpop_jkt that is too short", { dpop_jkt: jkt.slice(1) }],
-    ["a dpop_jkt with something before it", { dpop_jkt: `=${jkt}` }],
-    ["a dpop_jkt with something after it", { dpop_jkt: `${jkt}=` }]
+    ["a dpop_jkt that is too short", { dpop_jkt: jkt.slice(1) }]
   ]
   it.effect.each(refused)("not %s", ([, wanted]) =>
     Effect.gen(function*() {

@@ -3,6 +3,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import type { AuditEvent } from "effect-okta"
 import { HttpServerRequest } from "effect/http"
+import { webClient } from "../../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../../src/demo/StandInProvider.ts"
 import { AuditLog } from "../../../src/observe/AuditLog.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
@@ -27,14 +28,15 @@ const exchangedFor = (status: number, body: object): Step =>
   })
 
 const cases: ReadonlyArray<
-  readonly [how: string, step: Step, told: string | number, reason: string, isClientKnown?: false]
+  readonly [how: string, step: Step, told: string | number, reason: string, asked: number, isClientKnown?: false]
 > = [
-  ["without a state", (_, agent) => agent.ask("/oauth/callback?code=x"), 400, "UnknownState", false],
+  ["without a state", (_, agent) => agent.ask("/oauth/callback?code=x"), 400, "UnknownState", 0, false],
   [
     "with a state that is not known",
     (_, agent) => agent.ask(`/oauth/callback?state=${"x".repeat(43)}`),
     400,
     "UnknownState",
+    0,
     false
   ],
   [
@@ -51,6 +53,7 @@ const cases: ReadonlyArray<
     }),
     400,
     "UnknownState",
+    1,
     false
   ],
   [
@@ -59,20 +62,22 @@ const cases: ReadonlyArray<
       return yield* scene.browser().ask(yield* scene.comeBack(agent))
     }),
     403,
-    "OtherBrowser"
+    "OtherBrowser",
+    0
   ],
-  ["from another issuer", answeredWith({ code: "x", iss: "https://evil.example.com" }), 400, "OtherIssuer"],
-  ["with neither a code nor an error", answeredWith({}), "server_error", "OktaRefused"],
-  ["with an empty code", answeredWith({ code: "" }), "server_error", "OktaRefused"],
-  ["with an error and a code", answeredWith({ code: "x", error: "access_denied" }), "access_denied", "OktaRefused"],
-  ["with a code that Okta refuses", exchangedFor(400, { error: "invalid_grant" }), "server_error", "OktaRefused"],
+  ["from another issuer", answeredWith({ code: "x", iss: "https://evil.example.com" }), 400, "OtherIssuer", 0],
+  ["with neither a code nor an error", answeredWith({}), "server_error", "OktaRefused", 0],
+  ["with an empty code", answeredWith({ code: "" }), "server_error", "OktaRefused", 0],
+  ["with an error and a code", answeredWith({ code: "x", error: "access_denied" }), "access_denied", "OktaRefused", 0],
+  ["with a code that Okta refuses", exchangedFor(400, { error: "invalid_grant" }), "server_error", "OktaRefused", 1],
   [
     "with an ID token that is none",
     exchangedFor(200, { token_type: "Bearer", expires_in: 3600, access_token: "opaque", id_token: "e30.e30.e30" }),
     "server_error",
-    "OktaTokenRefused"
+    "OktaTokenRefused",
+    1
   ],
-  ["where Okta has a fault", exchangedFor(500, {}), "temporarily_unavailable", "OktaUnavailable"]
+  ["where Okta has a fault", exchangedFor(500, {}), "temporarily_unavailable", "OktaUnavailable", 1]
 ]
 
 layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it) => {
@@ -81,6 +86,7 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
     step,
     told,
     reason,
+    asked,
     isClientKnown = true
   ]) =>
     Effect.gen(function*() {
@@ -96,6 +102,7 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
           0
         )
       const [events, spans, before] = [watch.events.length, watch.spans.length, counted()]
+      const requests = yield* scene.okta.requests("token")
       const answer = yield* step(scene, scene.browser())
       if (typeof told === "number") Scene.assertLocal(answer, told, told === 403 ? "access_denied" : "invalid_request")
       else Scene.assertSentBack(answer, told)
@@ -105,6 +112,7 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
         [{ address: "127.0.0.1", clientId: isClientKnown ? registered?.clientId : undefined, reason }]
       )
       assert.strictEqual(counted(), before + 1)
+      assert.strictEqual(yield* scene.okta.requests("token"), requests + asked)
       const errors = watch.spans.slice(spans).filter(({ name }) => name === "okta.callback").map(({ attributes }) =>
         attributes.get("okta.error")
       )
@@ -112,19 +120,94 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
     }))
 })
 
+layer(Scene.Scene.layer())("a client that wants the person to have signed in strongly, or lately", (it) => {
+  const cases: ReadonlyArray<
+    readonly [wanted: Scene.Changes, claims: Readonly<Record<string, unknown>>, isEnough: boolean]
+  > = [
+    [{}, {}, true],
+    [{}, { auth_time: 0, acr: "weak" }, true],
+    [{ acr_values: "strong" }, { acr: "strong" }, true],
+    [{ acr_values: "stronger  strong" }, { acr: "strong" }, true],
+    [{ acr_values: "stronger  strong" }, { acr: "" }, false],
+    [{ acr_values: "strong" }, { acr: "stronger" }, false],
+    [{ acr_values: "strong" }, {}, false],
+    [{ acr_values: "stronger strong:ifpossible" }, {}, true],
+    [{ acr_values: "strong:ifpossibly" }, { acr: "weak" }, false],
+    [{ max_age: "20" }, { auth_time: Scene.now - 50 }, true],
+    [{ max_age: "20" }, { auth_time: Scene.now - 51 }, false],
+    [{ max_age: "0" }, { auth_time: Scene.now - 30 }, true],
+    [{ max_age: "0" }, { auth_time: Scene.now - 31 }, false],
+    [{ max_age: "0" }, {}, false],
+    [{ prompt: "login" }, { auth_time: Scene.now - 30 }, true],
+    [{ prompt: "login" }, { auth_time: Scene.now - 31 }, false],
+    [{ prompt: "login", max_age: "9999" }, { auth_time: Scene.now - 31 }, false],
+    [{ prompt: "consent", max_age: "9999" }, { auth_time: Scene.now - 31 }, true]
+  ]
+  it.effect.each(cases)("%j, of whom Okta says %j: %s", ([wanted, claims, isEnough]) =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.Scene
+      const agent = scene.browser()
+      const revoked = yield* scene.okta.requests("revoke")
+      const toOkta = yield* scene.allow(agent, wanted)
+      const nonce = toOkta.location.searchParams.get("nonce")
+      const idToken = { cid: undefined, scp: undefined, aud: webClient.clientId, sub: "00u1", nonce }
+      const id_token = yield* scene.okta.mint({ ...idToken, auth_time: undefined, acr: undefined, ...claims })
+      yield* scene.okta.respond("token", (_, response) =>
+        sendJson(response, 200, { token_type: "Bearer", expires_in: 3600, access_token: "opaque", id_token }))
+      const answer = yield* Effect.ensuring(agent.ask(Scene.callbackUrl(toOkta, { code: "code" })), scene.okta.lift)
+      if (isEnough) {
+        assert.isTrue(answer.location.searchParams.has("code"), answer.location.href)
+      } else Scene.assertSentBack(answer, "unmet_authentication_requirements")
+      // What has no refresh token is ended by its access token.
+      assert.strictEqual(yield* scene.okta.requests("revoke"), isEnough ? revoked : revoked + 1)
+      if (!isEnough) {
+        assert.strictEqual(new URLSearchParams(scene.oktaForms.at(-1)).get("token"), "opaque")
+      }
+    }))
+})
+
 describe("a person whom this server does not let in", () => {
-  it.effect("is named in the events with the reason, and nothing of the sign-in is left at Okta", () =>
+  it.effect("is told so, with the way back; the owner reads the reason, and nothing of the sign-in is left at Okta", () =>
     Effect.gen(function*() {
       const scene = yield* Scene.make({ settings: { admit: { groups: "Admins of something" } } })
       const browser = scene.browser()
-      yield* browser.ask(yield* scene.comeBack(browser))
+      const answer = yield* browser.ask(yield* scene.comeBack(browser))
+      assert.strictEqual(answer.status, 403)
+      const [, href = ""] = /<a href="([^"]+)">Go back/.exec(answer.body) ?? []
+      const url = new URL(href.replaceAll("&amp;", "&"))
+      assert.strictEqual(answer.headers.get("refresh"), `20; url=${url.href}`)
+      assert.isTrue(url.href.startsWith(Scene.redirectUri))
+      assert.strictEqual(url.searchParams.get("error"), "access_denied")
       const [, , refused, signIn, ...more] = scene.watch.events
       assert.deepInclude(refused, { _tag: "AdmissionRefused", address: "127.0.0.1", scopes: ["mcp:read", "openid"] })
       assert.deepInclude(signIn, { _tag: "SignInRefused", reason: "NotAdmitted" })
       assert.deepStrictEqual(more, [])
       assert.strictEqual(yield* scene.okta.requests("revoke"), 1)
+      const { refresh_token } = JSON.parse(scene.oktaAnswers[0] ?? "")
+      assert.strictEqual(new URLSearchParams(scene.oktaForms.at(-1)).get("token"), refresh_token)
+    }))
+
+  it.effect("is looked at as tokens will speak of them", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const scene = yield* Scene.make({
+        settings: { admit: { check: (user) => Effect.sync(() => seen.push(user) > 0) } }
+      })
+      yield* scene.code()
+      assert.lengthOf(seen, 1)
+      const [user] = seen
+      assert.deepInclude(user, { clientId: scene.clientId, scopes: ["mcp:read", "openid"], email: "ada@example.com" })
     }))
 })
+
+it.effect("what Okta says in its own words is for the owner of the server", () =>
+  Effect.gen(function*() {
+    const scene = yield* Scene.make()
+    const step = answeredWith({ error: "access_denied", error_description: "Ada is on the list" })
+    const answer = yield* step(scene, scene.browser())
+    assert.notInclude(answer.location.href, "Ada")
+    assert.include(scene.watch.lines.join("\n"), "Ada is on the list")
+  }))
 
 /** Waits until whoever made the request that is being handled has gone. */
 const connectionLost = Effect.withFiber(({ context }) => {
@@ -168,7 +251,7 @@ describe("a person who leaves while the callback is at work", () => {
       yield* ended
       assert.isFalse(scene.watch.events.some(({ _tag }) => _tag === "SignedIn"))
       Scene.assertLocal(yield* agent.ask(back), 400)
-    }))
+    }), 5000)
 
   it.effect("before the code is on its way: the grant is ended, here and at Okta", () =>
     Effect.gen(function*() {
@@ -190,7 +273,7 @@ describe("a person who leaves while the callback is at work", () => {
       assert.deepInclude(yield* Deferred.await(revoked), { grant, why: "abandoned" })
       yield* ended
       Scene.assertLocal(yield* agent.ask(back), 400)
-    }))
+    }), 5000)
 
   it.effect("is no reason to end a grant whose code has arrived", () =>
     Effect.gen(function*() {
