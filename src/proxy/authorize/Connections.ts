@@ -5,7 +5,7 @@ import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { noteError } from "../../observe/Span.ts"
 import { Store } from "../../store/Store.ts"
 import { Grants } from "../grant/Grant.ts"
-import type { Name } from "../grant/GrantIndex.ts"
+import * as GrantIndex from "../grant/GrantIndex.ts"
 import { type GrantSummary, latestFirst, summaryOf } from "../Grants.ts"
 import { OktaClient } from "../OktaClient.ts"
 import { proxySettings } from "../ProxySettings.ts"
@@ -43,7 +43,7 @@ export const routes: Layer.Layer<
       again: html`<p class="actions"><a class="button" href="${settings.serverUrl}${Visit.path}">Try again</a></p>`
     })
 
-    const nameOf = ({ subject }: Visit.Visitor): Name => ({ kind: "person", value: subject })
+    const nameOf = (visitor: Visit.Visitor) => GrantIndex.subject(visitor.subject)
 
     const listOf = (visitor: Visit.Visitor) =>
       Effect.map(grants.list(nameOf(visitor)), (found) =>

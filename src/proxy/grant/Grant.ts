@@ -13,7 +13,7 @@ import { proxySettings } from "../ProxySettings.ts"
 import { Sealed } from "../Sealed.ts"
 import * as AuthorizationCode from "./AuthorizationCode.ts"
 import { InvalidGrant, type InvalidTarget } from "./GrantError.ts"
-import { isNamed, type Name } from "./GrantIndex.ts"
+import { isNamed, type Name, subject } from "./GrantIndex.ts"
 import { type Grant, isRenewable, notedFor, records as grantRecords, timeToLive, validUntil } from "./GrantRecord.ts"
 import * as IdJagGrant from "./IdJagGrant.ts"
 import { TokenIssuer, tokenType } from "./IssuedToken.ts"
@@ -167,32 +167,37 @@ export class Grants extends Context.Service<Grants, {
         return tokens
       })
 
-      const list = Effect.fnUntraced(function*(name: Name) {
-        const ids = yield* records.index.list(name)
-        const found = yield* Effect.forEach(ids, records.find, { concurrency: 8 })
+      /** Which of the grants with these ids are a name's. */
+      const ofName = Effect.fnUntraced(function*(
+        name: Name,
+        ids: ReadonlyArray<string>,
+        find: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
+      ): Effect.fn.Return<ReadonlyMap<string, Grant>, StoreUnavailable> {
+        const found = yield* Effect.forEach(ids, find, { concurrency: 8 })
         return new Map(found.flatMap((grant, nth): Array<[string, Grant]> =>
           // An email address may be another person's by now.
-          Option.isSome(grant) && isNamed(grant.value.value, name) ? [[ids[nth] ?? "", grant.value.value]] : []
+          Option.isSome(grant) && isNamed(grant.value, name) ? [[ids[nth] ?? "", grant.value]] : []
         ))
       })
+
+      const listed = (name: Name, find: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>) =>
+        Effect.flatMap(records.index.list(name), (ids) => ofName(name, ids, find))
 
       const endAll = Effect.fnUntraced(function*(name: Name, why: RevocationReason) {
         const before = yield* records.marks.at(name)
         // From here on all of them are ended, on every server; the rest tidies up, and tells Okta.
         yield* records.marks.end(name)
-        const ids = yield* records.index.list(name)
-        const ended = yield* Effect.forEach(
-          ids,
-          (id) =>
-            Effect.flatMap(
-              records.findEnded(id),
-              (grant) => Option.isSome(grant) && isNamed(grant.value, name) ? end(id, why) : Effect.succeed(false)
-            ),
-          {
-            concurrency: 4
-          }
-        )
-        return ids.length === 0 && before === -Infinity ? undefined : ended.filter(Boolean).length
+        const known = yield* records.index.list(name)
+        const found = yield* ofName(name, known, records.findEnded)
+        // Whoever has an address is to have nothing left, whatever Okta said of it when a grant was last renewed.
+        const people = name.kind === "email"
+          ? [...new Set(found.values().map(({ user }) => user.subject))].map(subject)
+          : []
+        yield* Effect.forEach(people, records.marks.end, { discard: true })
+        const theirs = yield* Effect.forEach(people, (person) => listed(person, records.findEnded))
+        const ids = new Set([found, ...theirs].flatMap((grants) => [...grants.keys()]))
+        const ended = yield* Effect.forEach(ids, (id) => end(id, why), { concurrency: 4 })
+        return known.length === 0 && before === -Infinity ? undefined : ended.filter(Boolean).length
       })
 
       const redeemIdJag = Effect.fnUntraced(function*(client: Client, assertion: IdJagGrant.Assertion) {
@@ -244,7 +249,7 @@ export class Grants extends Context.Service<Grants, {
           return Option.isNone(found) ? Option.none() : yield* OktaTokens.open(sealed, found.value.value)
         }),
         end,
-        list,
+        list: (name) => listed(name, (id) => Effect.map(records.find(id), Option.map(({ value }) => value))),
         endAll: (name, why) => Effect.uninterruptible(endAll(name, why)),
         endedAt: records.marks.at
       })

@@ -21,11 +21,14 @@ export interface Named {
   readonly oktaSession?: string
 }
 
-/** A person by Okta's id, or by the email address, whose case does not count. */
-export const person = (idOrEmail: string): Name =>
-  idOrEmail.includes("@")
-    ? { kind: "email", value: idOrEmail.toLowerCase() }
-    : { kind: "person", value: idOrEmail }
+/** A person by Okta's id. */
+export const subject = (id: string): Name => ({ kind: "person", value: id })
+
+/** Whoever has an email address, whose case does not count. */
+export const email = (address: string): Name => ({ kind: "email", value: address.toLowerCase() })
+
+/** A person by Okta's id, or by the email address. */
+export const person = (idOrEmail: string): Name => idOrEmail.includes("@") ? email(idOrEmail) : subject(idOrEmail)
 
 /** A client by its id, or as events name it. */
 export const client = (clientId: string): Name => ({ kind: "client", value: clientHandle(clientId) })
@@ -33,15 +36,22 @@ export const client = (clientId: string): Name => ({ kind: "client", value: clie
 /** A session at Okta, by the `sid` of its tokens. */
 export const session = (sid: string): Name => ({ kind: "session", value: sid })
 
+/** The address that Okta says is the person's, or the login where it says none; an address that nobody has checked is nobody's. */
+const addressOf = ({ email, emailVerified, username }: Pick<User, "email" | "emailVerified" | "username">) =>
+  email !== undefined && emailVerified === false ? undefined : email ?? username
+
 /** Every name by which a person is found who has signed in. */
 export const namesOfPerson = (
-  { email, subject, username }: Pick<User, "email" | "subject" | "username">,
+  user: Pick<User, "email" | "emailVerified" | "subject" | "username">,
   oktaSession: string | undefined
-): ReadonlyArray<Name> => [
-  { kind: "person", value: subject },
-  { kind: "email", value: (email ?? username).toLowerCase() },
-  ...(oktaSession === undefined ? [] : [session(oktaSession)])
-]
+): ReadonlyArray<Name> => {
+  const address = addressOf(user)
+  return [
+    subject(user.subject),
+    ...(address === undefined ? [] : [email(address)]),
+    ...(oktaSession === undefined ? [] : [session(oktaSession)])
+  ]
+}
 
 /** Every name by which a grant is found. */
 export const namesOf = ({ clientId, oktaSession, user }: Named): ReadonlyArray<Name> => [

@@ -60,13 +60,13 @@ export const routes: Layer.Layer<
     const endSession = Effect.fnUntraced(function*(sid: string, sub: string | undefined) {
       yield* grants.endAll(GrantIndex.session(sid), "backchannel-logout")
       if (sub === undefined) return
-      for (const [id, { oktaSession }] of yield* grants.list({ kind: "person", value: sub })) {
+      for (const [id, { oktaSession }] of yield* grants.list(GrantIndex.subject(sub))) {
         if (oktaSession === undefined) yield* grants.end(id, "backchannel-logout")
       }
     })
 
     const endPerson = (sub: string | undefined) =>
-      sub === undefined ? Effect.void : grants.endAll({ kind: "person", value: sub }, "backchannel-logout")
+      sub === undefined ? Effect.void : grants.endAll(GrantIndex.subject(sub), "backchannel-logout")
 
     const logOut = Effect.fnUntraced(
       function*(request: HttpServerRequest.HttpServerRequest) {

@@ -7,7 +7,7 @@ import * as StrictJson from "../../token/StrictJson.ts"
 import { answering, pathsOf } from "../Endpoint.ts"
 import { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
 import { Grants } from "../grant/Grant.ts"
-import type { Name } from "../grant/GrantIndex.ts"
+import * as GrantIndex from "../grant/GrantIndex.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import * as LogoutAnswer from "./LogoutAnswer.ts"
 import { OktaStatements, orgIssuer } from "./OktaStatements.ts"
@@ -73,11 +73,11 @@ export const routes: Layer.Layer<
     const { obey } = yield* OktaStatements
     const issuers = [settings.issuer, orgIssuer(settings)]
 
-    const nameOf = (subject: typeof Subject.Type): Name | undefined =>
+    const nameOf = (subject: typeof Subject.Type): GrantIndex.Name | undefined =>
       subject.format === "email"
-        ? { kind: "email", value: subject.email.toLowerCase() }
+        ? GrantIndex.email(subject.email)
         : issuers.includes(subject.iss)
-        ? { kind: "person", value: subject.sub }
+        ? GrantIndex.subject(subject.sub)
         : undefined
 
     const endPerson = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
