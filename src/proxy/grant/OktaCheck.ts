@@ -1,7 +1,8 @@
-import { Clock, Deferred, Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import { Clock, Duration, Effect, Option, type Redacted, type Scope } from "effect"
 import { AdmissionRefused, GrantRevoked, ReplayDetected, type RevocationReason } from "../../observe/AuditEvent.ts"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import type { User } from "../../token/Principal.ts"
+import * as Remembered from "../../token/Remembered.ts"
 import type { Admit } from "../Admission.ts"
 import { type Audit, clientHandle, grantHandle } from "../Audit.ts"
 import { type OktaClient, type OktaSession, OktaUnavailable } from "../OktaClient.ts"
@@ -88,8 +89,8 @@ const unclear = (reason: string) =>
 export const make = Effect.fnUntraced(function*(
   { admit, audit, okta, records, sealed, store }: Parts
 ): Effect.fn.Return<OktaCheck, never, Scope.Scope> {
-  const scope = yield* Effect.scope
-  const underway = new Map<string, Deferred.Deferred<Renewed, StoreUnavailable | OktaUnavailable>>()
+  // Nothing that comes of it is given again.
+  const asking = yield* Remembered.make<Renewed, StoreUnavailable | OktaUnavailable>(0)
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
   const revokeAtOkta = (token: Redacted.Redacted<string>) =>
@@ -256,22 +257,6 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     end,
-    renew: (id) =>
-      Effect.uninterruptibleMask((restore) => {
-        const same = underway.get(id)
-        if (same !== undefined) return restore(Deferred.await(same))
-        const deferred = Deferred.makeUnsafe<Renewed, StoreUnavailable | OktaUnavailable>()
-        underway.set(id, deferred)
-        return askAlone(id).pipe(
-          Effect.onExit((exit) =>
-            Effect.sync(() => {
-              underway.delete(id)
-              Deferred.doneUnsafe(deferred, exit)
-            })
-          ),
-          Effect.forkIn(scope),
-          Effect.andThen(restore(Deferred.await(deferred)))
-        )
-      })
+    renew: (id) => asking.get(id, Effect.map(askAlone(id), (value) => ({ value, keepFor: 0 })))
   }
 })
