@@ -1,6 +1,8 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as MemoryStore from "../../../src/store/MemoryStore.ts"
+import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import { secret } from "../../proxy/ProxyTest.ts"
 import * as DocumentHost from "../../support/DocumentHost.ts"
 import * as Scene from "../../support/ProxyScene.ts"
@@ -114,6 +116,41 @@ layer(Scene.Scene.layer({ settings: { clients: [configured] } }))("an authorizat
       assert.strictEqual((yield* scene.browser().ask(url)).status, 200)
       const none = yield* scene.browser().ask("/oauth/authorize")
       Scene.assertLocal(none, 400)
+    }))
+})
+
+describe("the question of consent", () => {
+  it.effect("can be answered for 10 minutes", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const agent = scene.browser()
+      const page = yield* agent.ask(scene.authorizeUrl())
+      yield* TestClock.adjust("599999 millis")
+      assert.strictEqual((yield* Scene.decide(agent, page, "allow")).location.origin, scene.okta.origin)
+      yield* TestClock.adjust("1 milli")
+      Scene.assertLocal(yield* Scene.decide(agent, page, "allow"), 400)
+    }))
+
+  it.effect("is put to nobody whose answer could not be kept", () =>
+    Effect.gen(function*() {
+      let away = false
+      const store = Layer.effect(
+        Store,
+        Effect.map(Store, (store) =>
+          Store.of({
+            ...store,
+            get: (key) =>
+              away ? Effect.fail(new StoreUnavailable({ operation: "get", reason: "it is away" })) : store.get(key)
+          }))
+      ).pipe(Layer.provide(MemoryStore.layer))
+      const scene = yield* Scene.make({ store })
+      away = true
+      const late = yield* scene.browser().ask(scene.authorizeUrl())
+      Scene.assertLocal(late, 503, "temporarily_unavailable")
+      assert.include(late.body, "href=\"\">Try again</a>")
+      assert.include(errorsOf(scene), "StoreUnavailable")
+      away = false
+      assert.strictEqual((yield* scene.browser().ask(scene.authorizeUrl())).status, 200)
     }))
 })
 
