@@ -83,6 +83,16 @@ describe("the token endpoint", () => {
       const two = yield* scene.start()
       const code = yield* scene.code()
       const wrong: ReadonlyArray<Otherwise> = [
+        ...["jti", "htm", "htu", "iat"].flatMap((claim) =>
+          [undefined, null, 1.5, true, {}, [], "", "x".repeat(513)]
+            .map((value) => ({ claims: { [claim]: value } }))
+        ),
+        ...[undefined, "DPoP+JWT", "at+jwt", "oauth-id-jag+jwt", 1, ["dpop+jwt"]].map((typ) => ({ header: { typ } })),
+        ...[undefined, "none", "HS256", "RS256", "ES384", 1].map((alg) => ({ header: { alg } })),
+        { header: { jwk: undefined } },
+        { header: { jwk: { ...key.jwk, use: "enc" } } },
+        { header: { crit: ["x"] } },
+        { claims: { ath: 1 } },
         { claims: { htm: "GET" } },
         { claims: { htu: `${serverUrl}/mcp` } },
         { claims: { htu: serverUrl } },
