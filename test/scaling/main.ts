@@ -1,5 +1,6 @@
-// How many people two replicas on one Redis sign in, and how many requests with their tokens they take: `npm run bench:scaling`, or with other numbers
-// `npm run bench:scaling -- SECONDS PEOPLE REPLICAS`. The driver is the browser, the client and the balancer at once.
+// How many people two replicas on one Redis sign in, and how many requests they take with the tokens of those people:
+// `npm run bench:scaling`, or with other numbers `npm run bench:scaling -- SECONDS PEOPLE REPLICAS`. The driver is the browser,
+// the client and the balancer at once.
 import { Effect, Redacted } from "effect"
 import { fork } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
