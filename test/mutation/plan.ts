@@ -41,7 +41,12 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/SignIn.ts": ["proxy/authorize/asked", "proxy/authorize/came-back"],
   "proxy/grant/AboutToken.ts": ["proxy/grant/own-tokens", "proxy/grant/revocation"],
   "proxy/grant/AuthorizationCode.ts": ["proxy/grant/codes", "proxy/grant/token-endpoint"],
-  "proxy/grant/Grant.ts": ["proxy/grant/grant", "proxy/grant/rotation", "proxy/grant/token-endpoint"],
+  "proxy/grant/Grant.ts": [
+    "proxy/grant/grant",
+    "proxy/grant/token-endpoint",
+    "proxy/grant/id-jag-grant",
+    "proxy/grant/okta-check"
+  ],
   "proxy/grant/GrantError.ts": ["proxy/grant/token-answer", "proxy/grant/token-requests"],
   "proxy/grant/GrantRecord.ts": ["proxy/grant/grant-record"],
   "proxy/grant/Introspection.ts": ["proxy/grant/own-tokens"],

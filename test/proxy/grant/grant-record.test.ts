@@ -48,6 +48,11 @@ describe("the names of a grant", () => {
     assert.deepStrictEqual(GrantIndex.namesOf({ ...grant, oktaSession: "sid" }), [person, email, session, agent])
     const { email: _, ...user } = grant.user
     assert.deepStrictEqual(GrantIndex.namesOfPerson(user, undefined), [person, { kind: "email", value: "ada.login" }])
+    for (const [emailVerified, address] of [[true, email], [false, undefined]] as const) {
+      const names = GrantIndex.namesOfPerson({ ...grant.user, emailVerified }, undefined)
+      assert.deepStrictEqual(names, address === undefined ? [person] : [person, address])
+    }
+    assert.lengthOf(GrantIndex.namesOfPerson({ ...user, emailVerified: false }, undefined), 2)
     const registered = "r".repeat(101)
     assert.deepStrictEqual(GrantIndex.client(registered), { kind: "client", value: clientHandle(registered) })
     assert.notStrictEqual(GrantIndex.client(registered).value, registered)

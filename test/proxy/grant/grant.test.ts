@@ -100,6 +100,21 @@ describe("a grant", () => {
       assert.notProperty(yield* kept(plain.body["access_token"]), "dpopKey")
     }))
 
+  it.effect("of which Okta cannot be asked again has no refresh token, and ends with its only access token", () =>
+    Effect.gen(function*() {
+      const { approve, okta, one, redemption, register } = yield* tokenServers()
+      const { client_id } = yield* register()
+      okta.offline = false
+      okta.lifetime = 600
+      const { body } = yield* one.token(redemption(client_id, yield* approve(client_id)))
+      assert.notProperty(body, "refresh_token")
+      assert.strictEqual(body["expires_in"], 600)
+      yield* TestClock.adjust("599 seconds")
+      assert.isTrue(yield* isAlive(one.grants, body["access_token"]))
+      yield* TestClock.adjust("1 second")
+      assert.isFalse(yield* isAlive(one.grants, body["access_token"]))
+    }))
+
   it.effect("is told of when tokens are given, with what they are for", () =>
     Effect.gen(function*() {
       const watch = new Watch()
@@ -108,6 +123,7 @@ describe("a grant", () => {
       const { body } = yield* one.token(
         redemption(client_id, yield* approve(client_id, { resource: `${serverUrl}/mcp` }))
       )
+      assert.deepInclude(body, { token_type: "Bearer", expires_in: 3600, scope: "files:read files:write" })
       const issued = watch.events.at(-1)
       assert(issued?._tag === "TokensIssued")
       const { grant } = issued
@@ -246,6 +262,16 @@ describe("the grants of somebody", () => {
       assert.strictEqual(yield* one.grants.endAll(of("ada@example.com"), "by-operator"), 0)
       yield* TestClock.adjust("10 seconds")
       assert.isTrue(yield* isAlive(one.grants, accessToken))
-      assert.strictEqual(yield* one.grants.endAll(of("lovelace@example.com"), "by-operator"), 1)
+      // One of the same person's that still has another address, and one of somebody else's.
+      okta.email = "countess@example.com"
+      const second = yield* signIn
+      okta.subject = "00u2bob"
+      const bobs = yield* signIn
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* one.grants.endAll(of("lovelace@example.com"), "by-operator"), 2)
+      for (const ended of [accessToken, second.accessToken]) assert.isFalse(yield* isAlive(one.grants, ended))
+      assert.isTrue(yield* isAlive(one.grants, bobs.accessToken))
+      assert.strictEqual(yield* one.grants.endedAt({ kind: "person", value: "00u1ada" }), now + 3671)
+      assert.strictEqual(yield* one.grants.endedAt({ kind: "person", value: "00u2bob" }), -Infinity)
     }))
 })
