@@ -1,6 +1,6 @@
 import { Config, ConfigProvider, Duration, Effect, Option, Result, Schema } from "effect"
 import { Flag } from "effect/cli"
-import { layerConfig, variables } from "../config/Environment.ts"
+import { layerConfig, nameOf, variables } from "../config/Environment.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig, type OktaOptions, type Settings } from "../config/OktaConfig.ts"
 import { withoutUserinfo } from "../config/PublicUrl.ts"
@@ -124,13 +124,10 @@ export const timeout = (duration: Duration.Duration | string): Result.Result<Dur
 /** The flags of settings that have no variable. */
 const flagOf: { readonly [field: string]: string } = { protectedPaths: "--path", allowedOrigins: "--allow-origin" }
 
-/** Parts of the server know a setting by its name in code. */
-const names: ReadonlyMap<string, string> = new Map(Object.entries({ ...variables, ...flagOf }))
-
-/** Mistakes by the names that settings have for who runs a command. */
+/** Parts of the server know a setting by its name in code: mistakes by the names that settings have for who runs a command. */
 export const named = ({ problems }: InvalidConfiguration): InvalidConfiguration =>
   new InvalidConfiguration({
-    problems: problems.map((problem) => ({ ...problem, field: names.get(problem.field) ?? problem.field }))
+    problems: problems.map((problem) => ({ ...problem, field: flagOf[problem.field] ?? nameOf(problem.field) }))
   })
 
 /** The settings of the library. */

@@ -1,4 +1,5 @@
 import { Config, Effect, Layer, Option, Redacted, Schema } from "effect"
+import * as ClientList from "./ClientList.ts"
 import { Introspection } from "./Introspection.ts"
 import { InvalidConfiguration } from "./InvalidConfiguration.ts"
 import { decode, OktaConfig, type OktaOptions, type SeveralIssuersOptions } from "./OktaConfig.ts"
@@ -20,6 +21,7 @@ export const variables = {
   revokedBefore: "REVOKED_BEFORE",
   trustedProxies: "TRUSTED_PROXIES",
   enterpriseManaged: "OKTA_ENTERPRISE_MANAGED",
+  clients: "CLIENTS",
   dpop: "DPOP",
   dpopProofLifetime: "DPOP_PROOF_LIFETIME",
   dpopNonces: "DPOP_NONCES",
@@ -30,7 +32,12 @@ export const variables = {
   "introspection.clientKey": "OKTA_INTROSPECTION_CLIENT_KEY"
 } as const
 
-const nameOf = (field: string): string => Object.entries(variables).find(([key]) => key === field)?.[1] ?? field
+/** The variable of a setting, with the place in it: `CLIENTS[0].keys` for `clients[0].keys`. */
+export const nameOf = (field: string): string => {
+  const [whole = field] = field.split("[", 1)
+  const name = (setting: string) => Object.entries(variables).find(([key]) => key === setting)?.[1]
+  return name(field) ?? `${name(whole) ?? whole}${field.slice(whole.length)}`
+}
 
 const text = (name: string) =>
   Config.String(name).pipe(
@@ -70,6 +77,9 @@ const environment = Config.all({
   revokedBefore: text(variables.revokedBefore),
   trustedProxies: wholeNumber(variables.trustedProxies),
   enterpriseManaged: toggle(variables.enterpriseManaged),
+  clients: text(variables.clients).pipe(
+    Config.map((value) => value === undefined ? undefined : ClientList.fromJson(value))
+  ),
   dpop: text(variables.dpop),
   dpopProofLifetime: text(variables.dpopProofLifetime),
   dpopNonces: toggle(variables.dpopNonces),

@@ -11,6 +11,7 @@ import {
   SchemaIssue
 } from "effect"
 import type { Algorithm } from "./Algorithm.ts"
+import * as ClientList from "./ClientList.ts"
 import { escaped } from "./EscapedText.ts"
 import * as Introspection from "./Introspection.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "./InvalidConfiguration.ts"
@@ -324,9 +325,11 @@ export const decode = (
       const [field, index] = path ?? []
       if (typeof field !== "string" || given[field] === undefined) continue
       const value = given[field]
-      if (several && field === "issuers") {
-        const below = (path ?? []).slice(1).map(String)
-        const mistake = mistakeAt(value, below, message)
+      const below = (path ?? []).slice(1).map(String)
+      if (field === "clients" || several && field === "issuers") {
+        const mistake = field === "clients"
+          ? ClientList.mistakeAt(value, below, message)
+          : mistakeAt(value, below, message)
         report(mistake.field, mistake.message, mistake.value)
       } else if (!(field in Proxy.fields)) report(field, "is not a setting. Look for a slip in its name.")
       else report(field, message, Array.isArray(value) && typeof index === "number" ? value[index] : value)

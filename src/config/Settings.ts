@@ -139,8 +139,11 @@ const Moment = Schema.declare((input: unknown): input is Date | string =>
 const someOf = <S extends Schema.Constraint>(item: S) =>
   Schema.Array(item).check(Schema.makeFilter((values) => values.length > 0 || "is empty. Give at least one."))
 
+const listOf = <S extends Schema.Constraint>(item: S) =>
+  Schema.Array(item).annotate({ message: "is not a list. Give one in brackets." })
+
 const anyOf = <S extends Schema.Constraint>(item: S) =>
-  Schema.Array(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
+  listOf(item).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed([])))
 
 const Algorithms = someOf(
   Schema.Literals(algorithms).annotate({
@@ -211,7 +214,7 @@ const Shared = {
   foreignEndpoints: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false)))
 }
 
-const PublicKeys = Schema.Array(
+const PublicKeys = listOf(
   Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "is not a key. Give public JWKs." })
 ).check(
   Schema.makeFilter((keys) =>
@@ -236,7 +239,7 @@ export const ConfiguredClient = Schema.Struct({
   /** Whether it is a resource server of ours, which may ask what a token is good for (RFC 7662). */
   mayIntrospect: Toggle.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(false))),
   /** What it may do for itself, without any person; absent: nothing. */
-  serviceScopes: Schema.optionalKey(Schema.Array(Scope))
+  serviceScopes: Schema.optionalKey(listOf(Scope))
 }).annotate({ message: "is not a client. Give clientId, redirectUris, and clientSecrets or keys." })
 
 /** A client that the owner of this server has made known to it. */

@@ -4,6 +4,7 @@ import { serviceClient } from "../../src/demo/StandInDirectory.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { ProofKey } from "../support/Proofs.ts"
 import { run } from "./Command.ts"
+import { make } from "./doctor/ProxyPatient.ts"
 import { exchange, serve } from "./Serving.ts"
 
 const serverUrl = "https://mcp.example.com"
@@ -55,6 +56,30 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta serve wit
         assert.strictEqual(yield* okta.requests("introspect"), before + 1)
       })
   )
+
+  it.effect("CLIENTS: a service gets a token for itself, and calls with it", () =>
+    Effect.gen(function*() {
+      const secret = "a secret of 32 bytes or more, made up"
+      const server = yield* make()
+      yield* server.serve({
+        CLIENTS: JSON.stringify([{ clientId: "nightly", clientSecrets: [secret], serviceScopes: ["mcp:read"] }])
+      })
+      const given = yield* exchange(`${server.serverUrl}/oauth/token`, {
+        method: "POST",
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: new URLSearchParams({
+          grant_type: "client_credentials",
+          client_id: "nightly",
+          client_secret: secret
+        }).toString()
+      })
+      const { access_token, scope } = JSON.parse(given.body.toString())
+      assert.deepStrictEqual([given.status, scope], [200, "mcp:read"])
+      const call = (token: string) =>
+        exchange(`${server.serverUrl}/mcp`, { headers: { authorization: `Bearer ${token}` } })
+      assert.strictEqual((yield* call(access_token)).status, 405)
+      assert.strictEqual((yield* call(`${access_token}x`)).status, 401)
+    }))
 
   it.effect("all mistakes are told at once, whether by flag or by variable, and no secret with them", () =>
     Effect.gen(function*() {

@@ -208,6 +208,79 @@ describe("the settings from the environment", () => {
       )
     }))
 
+  const proxy = {
+    OKTA_ISSUER: "https://acme.okta.com",
+    OKTA_CLIENT_ID: "0oa1client",
+    OKTA_CLIENT_SECRET: "canary-secret",
+    SERVER_URL: "http://127.0.0.1:8080"
+  }
+
+  it.effect("configured clients, as JSON whose secrets nobody can print", () =>
+    Effect.gen(function*() {
+      const settings = yield* settingsOf({
+        ...proxy,
+        CLIENTS: JSON.stringify([
+          { clientId: "nightly", clientSecrets: ["canary-of-thirty-two-characters-x"], serviceScopes: ["mcp:read"] },
+          { clientId: "agent", name: "Agent", keys: [{ kty: "EC", crv: "P-256", x: "x", y: "y" }] }
+        ])
+      })
+      assert(settings.mode === "proxy")
+      assert.deepStrictEqual(settings.clients.map(({ clientId }) => clientId), ["nightly", "agent"])
+      assert.deepStrictEqual(settings.clients[0]?.clientSecrets.map(Redacted.value), [
+        "canary-of-thirty-two-characters-x"
+      ])
+      assert.deepStrictEqual(settings.clients[0]?.serviceScopes, ["mcp:read"])
+      assert.notInclude(JSON.stringify(settings), "canary")
+    }))
+
+  it.effect("what is wrong with them is told by its place, and nothing of what might be secret", () =>
+    Effect.gen(function*() {
+      const problems = yield* mistakesIn({
+        ...proxy,
+        CLIENTS: JSON.stringify([
+          { clientId: "a", clientSecrets: ["canary"] },
+          { clientId: "b", keys: [{ kty: "EC", d: "canary" }] },
+          { name: "c", clientSecrets: "canary-of-thirty-two-characters-x" },
+          "canary",
+          { clientId: "d", clientSecret: "canary", serviceScopes: "mcp:read" }
+        ])
+      })
+      assert.notInclude(JSON.stringify(problems), "canary")
+      assert.deepStrictEqual(problems, [
+        [
+          "CLIENTS[0].clientSecrets",
+          "<redacted>",
+          "is shorter than 32 bytes. Make one with: openssl rand -base64 32"
+        ],
+        ["CLIENTS[1].keys", "<redacted>", "must be public JWKs, and at least one."],
+        ["CLIENTS[2].clientId", undefined, "is missing. Give each client its clientId."],
+        ["CLIENTS[2].clientSecrets", "<redacted>", "is not a list. Give one in brackets."],
+        [
+          "CLIENTS[3]",
+          undefined,
+          "is not a client. Give clientId, redirectUris, and clientSecrets or keys."
+        ],
+        [
+          "CLIENTS[4].clientSecret",
+          "<redacted>",
+          "is not a setting of a client. Look for a slip in its name."
+        ],
+        ["CLIENTS[4].serviceScopes", "mcp:read", "is not a list. Give one in brackets."]
+      ])
+      for (const CLIENTS of ["canary", "{\"clientId\":\"canary\"}", "[{\"clientId\":"]) {
+        assert.deepStrictEqual(yield* mistakesIn({ ...proxy, CLIENTS }), [
+          ["CLIENTS", "<redacted>", "is not a list. Give one in brackets."]
+        ])
+      }
+      assert.deepStrictEqual(yield* mistakesIn({ ...native, CLIENTS: "[]" }), [
+        [
+          "CLIENTS",
+          undefined,
+          "is a setting of proxy mode. Give OKTA_CLIENT_ID and OKTA_CLIENT_SECRET too, or remove it."
+        ]
+      ])
+    }))
+
   it.effect("proxy mode with a private key", () =>
     Effect.gen(function*() {
       const settings = yield* settingsOf({
