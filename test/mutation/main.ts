@@ -80,6 +80,8 @@ for (const [source, tests] of sources) {
       reported,
       "--concurrency",
       concurrency,
+      // The end of a run at its first failure takes so long now and then that time runs out.
+      "--disableBail",
       "--timeoutMS",
       timeout
     ],

@@ -2,12 +2,7 @@
 export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/CompactJws.ts": ["token/compact-jws"],
   "token/StrictJson.ts": ["token/strict-json", "token/compact-jws"],
-  "token/HeaderPolicy.ts": [
-    "token/claims-check",
-    "token/verifier-refusals",
-    "token/verifier-algorithms",
-    "token/verifier"
-  ],
+  "token/HeaderPolicy.ts": ["token/header-policy"],
   "token/ClaimsCheck.ts": ["token/claims-check", "token/verifier-refusals", "token/verifier"],
   "token/AccessTokenClaims.ts": ["token/claims-check", "token/verifier-refusals", "token/principal"],
   "token/Principal.ts": ["token/principal"],

@@ -68,6 +68,11 @@ describe("the parameters of a request", () => {
       ) {
         assert.strictEqual((yield* Effect.flip(read("a=1", { "content-type": type })))._tag, "MalformedRequest", type)
       }
+      const untyped = new Request("https://x.example/", { method: "POST", body: new TextEncoder().encode("a=1") })
+      assert.strictEqual(
+        (yield* Effect.flip(Parameters.fromBody(HttpServerRequest.fromWeb(untyped))))._tag,
+        "MalformedRequest"
+      )
       const limit = 64 * 1024
       const ask = (length: number, more = {}) => read("a=".padEnd(length, "x"), { "content-type": form, ...more })
       assert.lengthOf((yield* ask(limit)).first("a") ?? "", limit - 2)
@@ -75,6 +80,20 @@ describe("the parameters of a request", () => {
       for (const failure of [ask(limit + 1), ask(3, { "content-length": String(limit + 1) })]) {
         assert.deepInclude({ ...(yield* Effect.flip(failure)) }, { limit })
       }
+    }))
+
+  it.effect("are not in a body that breaks off", () =>
+    Effect.gen(function*() {
+      const body = new ReadableStream({ pull: (controller) => controller.error(new Error("gone")) })
+      const request = new Request("https://x.example/", {
+        method: "POST",
+        body,
+        duplex: "half",
+        headers: { "content-type": form }
+      })
+      const failure = yield* Effect.flip(Parameters.fromBody(HttpServerRequest.fromWeb(request)))
+      assert.strictEqual(failure._tag, "MalformedRequest")
+      assert.include(failure.message, "could not be read")
     }))
 })
 
