@@ -75,7 +75,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/ConnectionsPage.ts": ["proxy/authorize/pages"],
   "proxy/authorize/PageStyle.ts": ["threats/consent"],
   "proxy/authorize/Trouble.ts": ["proxy/authorize/pages"],
-  "proxy/authorize/Visit.ts": ["proxy/authorize/connections", "proxy/authorize/consent"],
+  "proxy/authorize/Visit.ts": ["proxy/authorize/visits", "proxy/authorize/connections"],
   "proxy/grant/GrantIndex.ts": ["proxy/grant/grant-record", "proxy/grant/grant-lists", "proxy/grant/grant-index"],
   "proxy/grant/GrantMarks.ts": ["proxy/grant/grant-record", "proxy/marks"],
   "proxy/grant/GrantTypes.ts": ["proxy/grant/token-requests"],
