@@ -12,7 +12,7 @@ import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as NodeServer from "./NodeServer.ts"
 import * as PlainRequest from "./PlainRequest.ts"
-import { host, library, named, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
+import { host, library, named, policy, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import * as SigningKeysFile from "./SigningKeysFile.ts"
 import * as Startup from "./Startup.ts"
 import { version } from "./version.ts"
@@ -49,6 +49,7 @@ const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
   const checks = {
     settings: yield* Effect.result(library(oktaOptions(options))),
     port: yield* Effect.result(port),
+    policy: yield* Effect.result(policy),
     host: host(options.host),
     upstream: upstream(options.upstream),
     timeout: timeout(options.timeout),
@@ -79,9 +80,9 @@ const serving = (
   options: ServeOptions
 ): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
   Effect.gen(function*() {
-    const { host, port, settings, timeout, upstream } = yield* checkSettings(options)
+    const { host, policy, port, settings, timeout, upstream } = yield* checkSettings(options)
     const ownOrigin = settings.serverUrl === undefined ? [] : [new URL(settings.serverUrl).origin]
-    const guard = OktaAuth.guard()
+    const guard = OktaAuth.guard(policy)
     const server = upstream === undefined
       ? WhoamiServer.layer({ path: options.path, version, allowedOrigins: [...ownOrigin, ...options.allowedOrigins] })
         .pipe(Layer.provide(PlainRequest.middleware.combine(guard).layer))

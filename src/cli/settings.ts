@@ -5,6 +5,8 @@ import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig, type OktaOptions, type Settings } from "../config/OktaConfig.ts"
 import { withoutUserinfo } from "../config/PublicUrl.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
+import type { Policy } from "../resource/Policy.ts"
+import { compile } from "../resource/Rule.ts"
 
 /** A flag named like the environment variable that it takes the place of. */
 export const setting = (variable: string, description: string) =>
@@ -32,6 +34,11 @@ export const settingFlags = {
   [variables.enterpriseManaged]: setting(
     variables.enterpriseManaged,
     "Proxy mode: take Okta's word for people from clients (Cross App Access): true, false or only"
+  ),
+  REQUIRED_ACR: setting("REQUIRED_ACR", "Ways of signing in, of which each caller must have used one (step-up)"),
+  MAX_SIGN_IN_AGE: setting(
+    "MAX_SIGN_IN_AGE",
+    "Longest time since each caller signed in, such as \"8 hours\" (step-up)"
   ),
   [variables.dpop]: setting(variables.dpop, "Tokens bound to a key of the client's (DPoP): accept, require or off"),
   [variables.dpopProofLifetime]: setting(
@@ -105,6 +112,31 @@ const Upstream = Schema.URLFromString.check(
     /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ""
   )
 )
+
+const given = (name: string) =>
+  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
+
+/** How callers of the protected path must have signed in; everything that is wrong with it. */
+export const policy: Effect.Effect<Policy, InvalidConfiguration> = Effect.gen(function*() {
+  const acr = yield* given("REQUIRED_ACR")
+  const maxAge = yield* given("MAX_SIGN_IN_AGE")
+  const asked = {
+    REQUIRED_ACR: acr === "" ? {} : { acr: acr.split(/[\s,]+/) },
+    // What is no length of time is told as any other mistake.
+    MAX_SIGN_IN_AGE: maxAge === "" ? {} : { maxAge: Option.getOrElse(lengthOfTime(maxAge), () => -1) }
+  }
+  const problems = Object.entries(asked).flatMap(([field, policy]) =>
+    Result.match(compile(policy, {}), {
+      onFailure: ({ problem }) => [{ field, value: field === "REQUIRED_ACR" ? acr : maxAge, message: problem }],
+      onSuccess: () => []
+    })
+  )
+  return problems.length > 0
+    ? yield* new InvalidConfiguration({ problems })
+    : { ...asked.REQUIRED_ACR, ...asked.MAX_SIGN_IN_AGE }
+})
+
+const lengthOfTime = Schema.decodeUnknownOption(Schema.DurationFromString)
 
 /** The server behind, if there is one. */
 export const upstream = (url: string | undefined): Result.Result<URL | undefined, InvalidConfiguration> =>

@@ -57,6 +57,35 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta serve wit
       })
   )
 
+  it.effect("REQUIRED_ACR and MAX_SIGN_IN_AGE: who signed in too weakly or too long ago is told what to ask for", () =>
+    Effect.gen(function*() {
+      const okta = yield* OktaStandIn
+      const url = yield* serve(okta, {}, { REQUIRED_ACR: "urn:okta:loa:2fa:any phr", MAX_SIGN_IN_AGE: "15 minutes" })
+      const seconds = Math.floor(Date.now() / 1000)
+      const call = (claims: object) =>
+        Effect.flatMap(
+          okta.mint({ ...claims }),
+          (token) => exchange(url, { headers: { authorization: `Bearer ${token}` } })
+        )
+      for (
+        const claims of [{ acr: undefined }, { acr: "urn:okta:loa:1fa:any" }, { acr: "phr", auth_time: seconds - 1000 }]
+      ) {
+        const { headers, status } = yield* call({ auth_time: seconds, ...claims })
+        assert.strictEqual(status, 401)
+        assert.include(
+          String(headers["www-authenticate"]),
+          "acr_values=\"urn:okta:loa:2fa:any phr\", max_age=\"900\""
+        )
+      }
+      assert.strictEqual((yield* call({ acr: "phr", auth_time: seconds })).status, 405)
+      assert.strictEqual((yield* exchange(url)).status, 401)
+
+      const server = yield* make()
+      yield* server.serve({ REQUIRED_ACR: "phr" })
+      const metadata = yield* exchange(`${server.serverUrl}/.well-known/oauth-authorization-server`)
+      assert.deepStrictEqual(JSON.parse(metadata.body.toString()).acr_values_supported, ["phr"])
+    }))
+
   it.effect("CLIENTS: a service gets a token for itself, and calls with it", () =>
     Effect.gen(function*() {
       const secret = "a secret of 32 bytes or more, made up"
@@ -88,7 +117,9 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta serve wit
         "serve",
         "--dpop=require",
         "--dpop-proof-lifetime=soon",
-        "--okta-introspection=often"
+        "--okta-introspection=often",
+        "--required-acr=\"phr\"",
+        "--max-sign-in-age=-1 minute"
       ], {
         env: {
           OKTA_ISSUER: okta.issuer,
@@ -106,6 +137,8 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta serve wit
           "DPOP_PROOF_LIFETIME (soon) is not a usable length of time",
           "OKTA_INTROSPECTION (often) is neither recheck nor only",
           "OKTA_INTROSPECTION_CLIENT_ID is missing",
+          "REQUIRED_ACR (\"phr\") is no acr value",
+          "MAX_SIGN_IN_AGE (-1 minute) is not a usable length of time",
           "OKTA_INTROSPECTION_CLIENT_KEY (<redacted>) is not a private key",
           "OKTA_INTROSPECTION_CLIENT_KEY (<redacted>) is given beside OKTA_INTROSPECTION_CLIENT_SECRET"
         ]

@@ -15,6 +15,12 @@ interface Capability {
   readonly mend: string
 }
 
+/** What the settings ask for, besides what code may. */
+interface Uses {
+  readonly introspects: boolean
+  readonly stepsUp: boolean
+}
+
 const check = "capabilities"
 
 const tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -24,7 +30,11 @@ const issuerAsShown = "Use the issuer that Okta shows under Security, API, Autho
 const isFilled = (list: ReadonlyArray<string> | undefined): boolean => list !== undefined && list.length > 0
 
 /** Both modes: for handlers that call other APIs, and policies about how people signed in. */
-const ofBoth = ({ advertised }: Metadata, { issuer }: Settings): ReadonlyArray<Capability> => [
+const ofBoth = (
+  { advertised }: Metadata,
+  { issuer }: Settings,
+  { stepsUp }: Uses
+): ReadonlyArray<Capability> => [
   {
     name: "token exchange",
     member: "grant_types_supported",
@@ -39,6 +49,7 @@ const ofBoth = ({ advertised }: Metadata, { issuer }: Settings): ReadonlyArray<C
     name: "step-up",
     member: "acr_values_supported",
     listed: isFilled(advertised.acr_values_supported),
+    used: stepsUp,
     meaning: "Policies with acr send people to Okta with acr_values, which it may take though it lists none.",
     mend: "Before you rely on acr, call something that such a policy guards, and see that Okta asks for more."
   }
@@ -48,7 +59,7 @@ const ofBoth = ({ advertised }: Metadata, { issuer }: Settings): ReadonlyArray<C
 const ofNative = (
   { advertised, metadata }: Metadata,
   { dpop }: Settings,
-  introspects: boolean
+  { introspects }: Uses
 ): ReadonlyArray<Capability> => [
   // Where it is set, there is a check of its own.
   ...(introspects ? [] : [{
@@ -106,12 +117,12 @@ const ofProxy = ({ advertised, metadata }: Metadata, serverUrl: string): Readonl
 export const capabilities = (
   settings: Settings,
   okta: Metadata | undefined,
-  introspects: boolean
+  uses: Uses
 ): ReadonlyArray<Check> => {
   if (okta === undefined) return [skipped({ check, tried: "nothing", found: "Okta's metadata is needed first" })]
   const all = [
-    ...ofBoth(okta, settings),
-    ...(settings.mode === "native" ? ofNative(okta, settings, introspects) : ofProxy(okta, settings.serverUrl))
+    ...ofBoth(okta, settings, uses),
+    ...(settings.mode === "native" ? ofNative(okta, settings, uses) : ofProxy(okta, settings.serverUrl))
   ]
   const listed = all.filter(({ listed }) => listed).map(({ name }) => name)
   return [

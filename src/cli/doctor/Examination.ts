@@ -1,10 +1,10 @@
 import { Config, Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
 import * as Environment from "../../config/Environment.ts"
-import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
+import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import { issuerMistakes } from "../../config/IssuerUrl.ts"
 import type { OktaOptions, Settings } from "../../config/OktaConfig.ts"
 import type { OktaHttp } from "../../provider/OktaHttp.ts"
-import { library } from "../settings.ts"
+import { library, policy } from "../settings.ts"
 import * as Ask from "./Ask.ts"
 import { authorize, scopes } from "./AuthorizeCheck.ts"
 import { capabilities } from "./CapabilityChecks.ts"
@@ -100,7 +100,13 @@ export const examine = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Diagnosis, never, OktaHttp | FileSystem.FileSystem | Path.Path> {
   const ask = yield* Ask.make(timeout)
   const read = yield* Effect.result(library(options))
-  if (Result.isFailure(read)) return yield* despiteMistakes(ask, read.failure)
+  const demanded = yield* Effect.result(policy)
+  if (Result.isFailure(read) || Result.isFailure(demanded)) {
+    const problems = [read, demanded].flatMap((one: Result.Result<unknown, InvalidConfiguration>) =>
+      Result.isFailure(one) ? one.failure.problems : []
+    )
+    return yield* despiteMistakes(ask, new InvalidConfiguration({ problems }))
+  }
   const settings = read.success
   const introspection = yield* Environment.introspection()
   const { checks, okta } = yield* OktaChecks.look(ask, settings)
@@ -119,7 +125,10 @@ export const examine = Effect.fnUntraced(function*(
       SettingsChecks.issuer(settings, introspection?.mode),
       ...SettingsChecks.crossAppAccess(settings),
       ...checks,
-      ...capabilities(settings, okta, introspection !== undefined),
+      ...capabilities(settings, okta, {
+        introspects: introspection !== undefined,
+        stepsUp: demanded.success.acr !== undefined
+      }),
       ...SettingsChecks.audience(settings, introspection?.mode),
       ...rest.flat()
     ]

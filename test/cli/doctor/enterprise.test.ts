@@ -106,6 +106,18 @@ describe("effect-okta doctor, of questions about tokens", () => {
     }))
 })
 
+describe("effect-okta doctor, of step-up", () => {
+  it.live("demanded where Okta lists no acr_values, or by what is none", () =>
+    Effect.gen(function*() {
+      const okta = yield* makeFaulty({})
+      const environment = { OKTA_ISSUER: okta.issuer, OKTA_AUDIENCE: "api://default", REQUIRED_ACR: "phr" }
+      assertSays(yield* doctor({ client, environment }), "capabilities", "warning", "step-up, by acr_values_supported")
+      const wrong = yield* doctor({ client, environment: { ...environment, REQUIRED_ACR: "\"", OKTA_AUDIENCE: "" } })
+      assertSays(wrong, "settings", "failed", "REQUIRED_ACR is no acr value.")
+      assertSays(wrong, "settings", "failed", "OKTA_AUDIENCE is missing.")
+    }))
+})
+
 describe("effect-okta doctor, of bound tokens", () => {
   it.live("required where Okta binds none", () =>
     Effect.gen(function*() {
