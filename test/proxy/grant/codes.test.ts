@@ -181,7 +181,7 @@ it.effect("F29 a code, or a note of one that was used, of another shape than thi
     const form = redemption(client_id, yield* approve(client_id))
     const { body } = yield* one.token(form)
     const key = written("used")
-    yield* put(key, { key })
+    yield* put(key, { key: key.slice("used:".length) })
     yield* TestClock.adjust("2 minutes")
     assertRefused(yield* one.token(form), 400, "invalid_grant")
     assert.match(logged.join(), ofUsed)

@@ -132,7 +132,7 @@ describe("an ID-JAG", () => {
 
   it.effect("gives what Okta allows and this server knows, or fewer where the client asks for fewer", () =>
     Effect.gen(function*() {
-      const { bring } = yield* arrange()
+      const { bring, logged } = yield* arrange()
       const cases: ReadonlyArray<readonly [ReadonlyArray<string> | undefined, string, string]> = [
         [["files:read", "files:write"], "files:write", "files:write"],
         [["files:read"], "files:read files:write", "files:read"],
@@ -147,6 +147,7 @@ describe("an ID-JAG", () => {
         assertRefused(yield* bring({ scopes }), 400, "invalid_grant")
       }
       assertRefused(yield* bring({ scopes: ["files:write"] }, { scope: "files:read" }), 400, "invalid_scope")
+      assert.match(logged.at(-1) ?? "", /asked for the scopes \\*"files:read\\*", but was granted \\*"files:write/)
       assertRefused(yield* bring({ scopes: undefined }, { scope: "files:write" }), 400, "invalid_scope")
     }))
 
@@ -286,6 +287,7 @@ describe("an ID-JAG", () => {
       })
       answer = Effect.fail(new AdmissionUnknown({}))
       assertRefused(yield* bring({ jti: "x" }), 503, "temporarily_unavailable")
+      assert.match(watch.lines.join("\n"), /so that nobody can be let in\.(?!\.)/)
       assert.deepStrictEqual(yield* kept, [])
       answer = Effect.void
       assert.strictEqual((yield* bring({ jti: "x" })).status, 200)

@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { importJWK, SignJWT } from "jose"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
+import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
 import { ec, ring } from "./KeyRing.ts"
@@ -69,6 +70,19 @@ describe("introspection", () => {
       assert.deepStrictEqual(yield* tell(third), ofRefreshToken)
       yield* one.revoke({ client_id: clientId, token: String(third) })
       for (const ended of [accessToken, second, third]) assert.deepStrictEqual(yield* tell(ended), inactive)
+    }))
+
+  it.effect("tells that a token is bound to a key, and to which", () =>
+    Effect.gen(function*() {
+      const { one, tell } = yield* arrange()
+      const holder = new ProofKey()
+      const dpop = holder.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now })
+      const { body } = yield* one.token({ grant_type: "client_credentials" }, { ...as("job"), dpop })
+      assert.deepInclude(yield* tell(body["access_token"]), {
+        active: true,
+        token_type: "DPoP",
+        cnf: { jkt: holder.thumbprint }
+      })
     }))
 
   it.effect("is for clients that may, with a token, so many times a minute", () =>

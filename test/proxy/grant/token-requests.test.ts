@@ -96,6 +96,14 @@ describe("the token endpoint", () => {
       assert.deepInclude(watch.events.at(-1), { resource: `${serverUrl}/mcp` })
       assertRefused(yield* one.token({ ...service, resource: `${serverUrl}/other` }, as("job")), 400, "invalid_target")
       assertRefused(yield* one.token({ ...service, scope: "files:delete" }, as("job")), 400, "invalid_scope")
+      assert.match(
+        watch.lines.join("\n"),
+        /asked for the scopes \\*"files:delete\\*", but was granted \\*"files:read files:write/
+      )
+      assert.match(
+        watch.lines.join("\n"),
+        /a token for \\*"\S+\/other\\*", but was granted one for \S+\/mcp or \S+\.com\./
+      )
       assertRefused(yield* one.token(service, as("web")), 400, "unauthorized_client")
       const bound = yield* one.token(service, { ...as("job"), ...proof() })
       assert.strictEqual(bound.body["token_type"], "DPoP")
