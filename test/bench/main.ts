@@ -179,14 +179,16 @@ ${await verification()}
 
 The same route, open and guarded, with a constant answer and logging off: 32 connections of autocannon on the same
 machine, each waiting for its answer. The processor time is the server's own. Of the tokens never seen, there are more
-than effect-okta remembers.
+than effect-okta remembers. With [DPoP](enterprise.md#sender-constrained-tokens) the tokens have been seen before as well, and each request has a proof of its own, by a
+key of ES256: what comes on top is to verify it, and to remember that it was used.
 
 ${await http()}
 
 ## Questions to Okta
 
-What [introspection and exchange](enterprise.md) cost a token, RS256, 32 callers: the first time Okta is asked, here one on the same machine that
-answers at once; again, within a minute, its answer is known.
+What [introspection](enterprise.md#revocation-checks) and [exchange](enterprise.md#calling-another-api) cost a token, RS256, 32 callers. The first time Okta is asked, here one on the
+same machine that answers at once: verified here, then active by Okta's word, or exchanged for one token of another API. Again, within a minute, Okta's
+answer is known, and neither asks for anything.
 
 ${await okta()}
 

@@ -34,37 +34,42 @@ export const measureOkta = async (issuer: Issuer, rounds: number): Promise<Reado
   const tokens = issuer.tokens("RS256", 1000)
   const kinds = ["verified", "verified, and Okta asked (introspection)", "verified, and exchanged for another API"]
   const times = kinds.map((name) => ({ name, first: new Array<number>(), again: new Array<number>() }))
+  const run = async (i: number) => {
+    const scope = Scope.makeUnsafe()
+    const okta = OktaAuth.layer({
+      issuer: issuer.url,
+      audience,
+      serverUrl: "http://localhost:3000",
+      failFast: true,
+      ...(i === 1 ? { introspection: { mode: "recheck" as const, ...credentials } } : undefined)
+    })
+    const context = await Effect.runPromise(Layer.buildWithScope(
+      TokenExchange.layer(credentials).pipe(Layer.provideMerge(okta), Layer.provide(FetchHttpClient.layer)),
+      scope
+    ))
+    const { verify } = Context.get(context, TokenVerifier)
+    const { get } = Context.get(context, TokenExchange)
+    const wanted = { audience: "api://billing", scopes: "files:read" }
+    const handle = (token: string) => {
+      const verified = verify(Redacted.make(token))
+      return i < 2 ?
+        verified :
+        Effect.flatMap(verified, ({ principal }) => Effect.provideService(get(wanted), CurrentPrincipal, principal))
+    }
+    const first = await time(tokens, handle)
+    await time(tokens, handle)
+    const again = await time(tokens, handle)
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    return { first, again }
+  }
   for (let round = -1; round < rounds; round++) {
     for (const [i, kind] of times.entries()) {
-      const scope = Scope.makeUnsafe()
-      const okta = OktaAuth.layer({
-        issuer: issuer.url,
-        audience,
-        serverUrl: "http://localhost:3000",
-        failFast: true,
-        ...(i === 1 ? { introspection: { mode: "recheck" as const, ...credentials } } : undefined)
-      })
-      const context = await Effect.runPromise(Layer.buildWithScope(
-        TokenExchange.layer(credentials).pipe(Layer.provideMerge(okta), Layer.provide(FetchHttpClient.layer)),
-        scope
-      ))
-      const { verify } = Context.get(context, TokenVerifier)
-      const { get } = Context.get(context, TokenExchange)
-      const wanted = { audience: "api://billing", scopes: "files:read" }
-      const handle = (token: string) => {
-        const verified = verify(Redacted.make(token))
-        return i < 2 ?
-          verified :
-          Effect.flatMap(verified, ({ principal }) => Effect.provideService(get(wanted), CurrentPrincipal, principal))
-      }
-      const first = await time(tokens, handle)
-      await time(tokens, handle)
-      const again = await time(tokens, handle)
+      // Where the machine was too busy to answer within 3 seconds, there is nothing to measure: once more.
+      const { again, first } = await run(i).catch(() => run(i))
       if (round >= 0) {
         kind.first.push(first)
         kind.again.push(again)
       }
-      await Effect.runPromise(Scope.close(scope, Exit.void))
     }
   }
   return times.map(({ again, first, name }) => ({ name, first: median(first), again: median(again) }))
