@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { ada, bob, type Person, uidOf } from "../../src/demo/StandInDirectory.ts"
+import { ada, bob, uidOf } from "../../src/demo/StandInDirectory.ts"
 import { Grants } from "../../src/proxy/Grants.ts"
 import { idJagScene } from "../support/IdJagScene.ts"
 import * as Leaving from "../support/Leaving.ts"
@@ -10,14 +10,7 @@ import * as Scene from "../support/ProxyScene.ts"
 const grantsOf = (scene: Scene.ProxyScene) =>
   Effect.map(Layer.build(scene.auth()), (context) => Context.get(context, Grants)).pipe(Effect.orDie)
 
-/** A person signs in, in a browser that is new to Okta too. */
-const signIn = Effect.fnUntraced(function*(scene: Scene.ProxyScene, { login }: Person) {
-  const agent = scene.browser()
-  const { location } = yield* scene.allow(agent)
-  const back = yield* agent.ask(yield* Effect.orDie(scene.okta.authorize(location, { login })))
-  const code = back.location.searchParams.get("code") ?? ""
-  return Scene.tokensOf(yield* scene.one.token(scene.redemption(code)))
-})
+const { signIn } = Leaving
 
 const statuses = (servers: ReadonlyArray<Scene.Server>, { accessToken }: Pick<Scene.Tokens, "accessToken">) =>
   Effect.forEach(servers, (server) => Effect.map(server.call(accessToken), ({ status }) => status))

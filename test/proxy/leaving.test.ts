@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { ada, bob, type Person, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
+import { ada, bob, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { Store, StoreUnavailable } from "../../src/store/Store.ts"
@@ -9,14 +9,7 @@ import * as Leaving from "../support/Leaving.ts"
 import * as Scene from "../support/ProxyScene.ts"
 import * as Redis from "../support/RedisServer.ts"
 
-/** A person signs in, in a browser that is new to Okta too. */
-const signIn = Effect.fnUntraced(function*(scene: Scene.ProxyScene, { login }: Person) {
-  const agent = scene.browser()
-  const { location } = yield* scene.allow(agent)
-  const back = yield* agent.ask(yield* Effect.orDie(scene.okta.authorize(location, { login })))
-  const code = back.location.searchParams.get("code") ?? ""
-  return Scene.tokensOf(yield* scene.one.token(scene.redemption(code)))
-})
+const { signIn } = Leaving
 
 const statuses = (servers: ReadonlyArray<Scene.Server>, { accessToken }: Scene.Tokens) =>
   Effect.forEach(servers, (server) => Effect.map(server.call(accessToken), ({ status }) => status))

@@ -1,7 +1,7 @@
 import { Clock, Effect } from "effect"
 import { randomUUID } from "node:crypto"
-import { webClient } from "../../src/demo/StandInDirectory.ts"
-import { type Answer, type ProxyScene, type Server, serverUrl } from "./ProxyScene.ts"
+import { type Person, webClient } from "../../src/demo/StandInDirectory.ts"
+import { type Answer, type ProxyScene, type Server, serverUrl, tokensOf } from "./ProxyScene.ts"
 
 /** Members of a token; `undefined` takes one away. */
 export type Members = Readonly<Record<string, unknown>>
@@ -43,3 +43,12 @@ export const logoutToken = Effect.fnUntraced(
 
 export const logOut = (server: Server, logout_token: string): Effect.Effect<Answer> =>
   server.post("/oauth/backchannel-logout", { logout_token })
+
+/** A person signs in, in a browser that is new to Okta too. */
+export const signIn = Effect.fnUntraced(function*(scene: ProxyScene, { login }: Person) {
+  const agent = scene.browser()
+  const { location } = yield* scene.allow(agent)
+  const back = yield* agent.ask(yield* Effect.orDie(scene.okta.authorize(location, { login })))
+  const code = back.location.searchParams.get("code") ?? ""
+  return tokensOf(yield* scene.one.token(scene.redemption(code)))
+})
