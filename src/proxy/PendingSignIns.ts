@@ -1,16 +1,16 @@
 import { Clock, Duration, Effect } from "effect"
 import type { RateLimiter } from "effect/persistence"
 
-/** How many have begun something in the last halves of a window, and how many may. */
+/** Counts what begins, so that no more is under way at one time than may be. */
 export interface Pending {
   /**
-   * Counts one more, unless there are too many: then it counts nothing, and gives the time until the first of them count no more,
-   * in milliseconds.
+   * Counts one more; where that would be too many it counts nothing, and gives the time until the first of the others no longer
+   * count, in milliseconds.
    */
   readonly begin: Effect.Effect<number | undefined, RateLimiter.RateLimiterError>
 }
 
-/** Halves of windows that have a place of their own; what was counted in a place has long ended when it is used again. */
+/** How many halves of windows have a place of their own: what was counted in one has ended long before it is used again. */
 const places = 8
 
 /**

@@ -69,7 +69,7 @@ describe("proofs that are remembered in memory", () => {
 })
 
 /** The checks of a server, with what they tell, and every use that they ask about. */
-const checks = Effect.fnUntraced(function*(nonces?: DpopProofs.Nonces) {
+const checks = Effect.fnUntraced(function*(nonces?: DpopProofs.Nonces, most?: number) {
   yield* TestClock.setTime(now * 1000)
   const watch = new Watch()
   const uses: Array<{ readonly name: string; readonly seconds: number }> = []
@@ -81,7 +81,7 @@ const checks = Effect.fnUntraced(function*(nonces?: DpopProofs.Nonces) {
         return isFirst(name, seconds)
       }
     }))
-  ).pipe(Layer.provide(ProofReplays.layerMemory()))
+  ).pipe(Layer.provide(ProofReplays.layerMemory(most)))
   const events: Array<AuditEvent> = []
   const audit = Layer.succeed(AuditLog, (event) => Effect.sync(() => void events.push(event)))
   const environment = yield* Layer.build(
@@ -98,7 +98,10 @@ const checks = Effect.fnUntraced(function*(nonces?: DpopProofs.Nonces) {
   const counted = (outcome: string) =>
     watch.metrics.filter(({ attributes, id }) => id === "okta_dpop_proofs" && attributes?.["outcome"] === outcome)
       .reduce((sum, { state }) => sum + Number("count" in state ? state.count : 0), 0)
-  return { send, proof, reasonOf, uses, events, counted }
+  const logged = (level: string, words: string) =>
+    watch.lines.filter((line) => line.startsWith("{") && line.includes(`"level":"${level}"`) && line.includes(words))
+      .length
+  return { send, proof, reasonOf, uses, events, counted, logged }
 })
 
 describe("a DPoP proof", () => {
@@ -116,6 +119,23 @@ describe("a DPoP proof", () => {
       const ofTwo = [key, other].map((by) => proof({ claims: { jti: "the same" } }, by))
       for (const text of ofTwo) yield* send(text)
       assert.strictEqual(new Set(uses.map(({ name }) => name)).size, 3)
+    }))
+
+  it.effect("on top of all that can be remembered is warned of once a minute, and there is a word when there is room again", () =>
+    Effect.gen(function*() {
+      const { logged, proof, reasonOf, send } = yield* checks(undefined, 2)
+      const told = () => [logged("WARN", "cannot be told: 2 are remembered"), logged("INFO", "available again")]
+      for (let nth = 0; nth < 2; nth++) yield* send(proof())
+      assert.deepStrictEqual(told(), [0, 0])
+      for (let nth = 0; nth < 5; nth++) assert.match(yield* reasonOf(proof()), /^2 are remembered, as many as may be/)
+      assert.deepStrictEqual(told(), [1, 0])
+      yield* TestClock.adjust("1 minute")
+      yield* reasonOf(proof())
+      yield* reasonOf(proof())
+      assert.deepStrictEqual(told(), [2, 0])
+      yield* TestClock.adjust("31 seconds")
+      for (let nth = 0; nth < 2; nth++) yield* send(proof({ claims: { iat: now + 91 } }))
+      assert.deepStrictEqual(told(), [2, 1])
     }))
 
   it.effect("is remembered for as long as any server may take it for good", () =>
