@@ -89,7 +89,8 @@ layer(scene)("/authorize", (it) => {
       Effect.gen(function*() {
         const scene = yield* Scene
         const send = yield* inProcess(scene)
-        const good = Object.fromEntries(scene.authorizeUrl().searchParams)
+        const stronger = { acr_values: "urn:okta:loa:2fa:any", max_age: "900", dpop_jkt: "k".repeat(43) }
+        const good = Object.fromEntries(scene.authorizeUrl(stronger).searchParams)
         const names = [...Object.keys(good), ...Object.keys(good), "client_id", "redirect_uri"]
         yield* generated("authorization requests", fc.tuple(changesTo(...names), fc.boolean()), async (value) => {
           const [changes, byPost] = value
@@ -279,6 +280,51 @@ layer(scene)("/token", (it) => {
       }),
     timeout
   )
+})
+
+const service = { clientId: "nightly", secret: "a secret of a service, of 32 bytes or more" }
+
+layer(
+  Scene.layer({
+    settings: {
+      clients: [{
+        clientId: service.clientId,
+        clientSecrets: [Redacted.make(service.secret)],
+        serviceScopes: ["mcp:read"]
+      }]
+    }
+  })
+)("/token, of services", (it) => {
+  it.effect("#145 #147 #158 with anything wrong: no token", () =>
+    Effect.gen(function*() {
+      const send = yield* inProcess(yield* Scene)
+      const good = {
+        grant_type: "client_credentials",
+        client_id: service.clientId,
+        client_secret: service.secret,
+        resource: `${serverUrl}/mcp`
+      }
+      const ask = (fields: URLSearchParams) => send(form("/oauth/token", fields))
+      const accepted = async () => assert.strictEqual((await ask(new URLSearchParams(good)))?.status, 200)
+      yield* Effect.promise(accepted)
+      yield* generated("token requests of services", changesTo(...Object.keys(good)), async (changes) => {
+        const { isSame, sent } = apply(good, changes)
+        const said = (name: string) => sent.getAll(name).filter((value) => value !== "").join()
+        // Without a resource the token is for the server as a whole.
+        const isForAll = said("resource") === "" && sent.getAll("resource").length < 2
+        const others = ["grant_type", "client_id", "client_secret"] as const
+        const isGood = isForAll && others.every((name) => said(name) === good[name] && sent.getAll(name).length === 1)
+        fc.pre(!isSame && !isGood)
+        assertOAuthError(
+          assertHarmless(await ask(sent), [400, 401]),
+          "invalid_request",
+          "invalid_client",
+          "invalid_target",
+          "unsupported_grant_type"
+        )
+      })
+      yield* Effect.promise(accepted)
+    }), timeout)
 })
 
 layer(scene)("/revoke, /introspect and /logout", (it) => {
