@@ -66,7 +66,19 @@ export const issuer = (
 export const crossAppAccess = (settings: Settings): ReadonlyArray<Check> => {
   if (settings.mode === "native" || settings.enterpriseManaged === false) return []
   const check = { check: "cross-app-access", tried: `OKTA_ENTERPRISE_MANAGED ${settings.enterpriseManaged}` }
+  const proven = settings.clients.filter(({ clientSecrets, keys }) => keys !== undefined || clientSecrets.length > 0)
+  const clients = proven.length > 0
+    ? ok({ ...check, tried: "CLIENTS", found: `${proven.map(({ clientId }) => clientId).join(", ")} may bring them` })
+    : skipped({
+      ...check,
+      tried: "CLIENTS",
+      found: "no client with keys or secrets",
+      meaning:
+        "Only clients with a metadata document can bring ID-JAGs: those that registered, or are public, may not.",
+      mend: "Name the calling application in CLIENTS, with its keys, unless it has such a document."
+    })
   return [
+    clients,
     issuerKind(settings.issuer) === "org"
       ? ok({
         ...check,

@@ -146,6 +146,31 @@ describe("effect-okta doctor, of issuer and audience", () => {
     )
   })
 
+  it("Cross App Access needs clients that prove who they are", () => {
+    const look = (clients: OktaOptions["clients"]) =>
+      SettingsChecks.crossAppAccess(Result.getOrThrow(decode({
+        issuer: "https://acme.okta.com",
+        serverUrl: "http://127.0.0.1:8080",
+        clientId: "0oa1",
+        clientSecret: Redacted.make("a secret"),
+        enterpriseManaged: true,
+        clients
+      })))
+    const open = { clientId: "open", redirectUris: ["https://client.example.com/callback"] }
+    for (const clients of [undefined, [open]]) {
+      assertSays(
+        look(clients),
+        "cross-app-access",
+        "skipped",
+        "CLIENTS: no client with keys or secrets",
+        "Name the calling"
+      )
+    }
+    const agent = { clientId: "agent", keys: [{ kty: "EC", crv: "P-256", x: "x", y: "y" }] }
+    const other = { clientId: "other", clientSecrets: [Redacted.make("s".repeat(32))] }
+    assertSays(look([open, agent, other]), "cross-app-access", "ok", "CLIENTS: agent, other may bring them")
+  })
+
   it.effect("an org server in native mode can never work", () =>
     Effect.gen(function*() {
       const { checks, okta } = yield* looked({}, { org: true })
