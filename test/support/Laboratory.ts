@@ -7,7 +7,15 @@ import { randomBytes } from "node:crypto"
 import { jumpingClock } from "./FaultScene.ts"
 import { until } from "./FaultyOkta.ts"
 import * as Relay from "./OktaRelay.ts"
-import { type Answer, decide, make as makeScene, membersOf, type Server, tokensOf } from "./ProxyScene.ts"
+import { type Answer, decide, make as makeScene, membersOf, now, type Server, tokensOf } from "./ProxyScene.ts"
+import * as TroubledStore from "./TroubledStore.ts"
+
+/**
+ * What servers know when a trouble begins. Cold: they have fetched nothing yet. Warm: they have keys that are fresh, and grants
+ * that need nothing of Okta's. Stale: their metadata and keys are past their age, and so is what Okta last said of grants.
+ */
+export const states = ["cold", "warm", "stale"] as const
+export type State = (typeof states)[number]
 
 /** The documents and endpoints of Okta's that a server asks. */
 export const places = ["metadata", "keys", "token"] as const
@@ -42,7 +50,12 @@ export interface Outcome {
   readonly retryAfter: string | null
 }
 
-const make = Effect.gen(function*() {
+export interface Options {
+  /** Where servers keep what is going on; default: in memory. */
+  readonly store?: TroubledStore.Kind
+}
+
+const make = Effect.fnUntraced(function*(options: Options) {
   const { ahead, clock } = yield* jumpingClock
   const relay = yield* Effect.provideService(Relay.make, Clock.Clock, clock)
   let inFlight = 0
@@ -80,9 +93,14 @@ const make = Effect.gen(function*() {
     }
   })))
 
+  // Before anything sleeps, which would be woken for all the time until then.
+  yield* TestClock.setTime(now * 1000)
+  const store = yield* Effect.provideService(TroubledStore.make(options.store ?? "memory"), Clock.Clock, clock)
+
   const scene = yield* makeScene({
     httpClient: client,
-    okta: { through: relay.to, keysMaxAge: 300 }
+    okta: { through: relay.to, keysMaxAge: 300 },
+    store: store.layer
   }).pipe(Effect.provideService(Clock.Clock, clock))
   yield* scene.one.stop
 
@@ -107,11 +125,11 @@ const make = Effect.gen(function*() {
     return { native, proxy, stop: Scope.close(scope, Exit.void) }
   })
 
-  /** Waits until nothing is on its way to Okta but what waits for the clock. */
+  /** Waits until nothing is on its way to Okta or the store but what waits for the clock. */
   const settled = Effect.suspend(() => {
     let turns = 0
     return until("all requests were answered", () => {
-      turns = inFlight <= relay.held() ? turns + 1 : 0
+      turns = inFlight <= relay.held() && store.busy() === 0 ? turns + 1 : 0
       return turns > 30
     })
   })
@@ -180,6 +198,8 @@ const make = Effect.gen(function*() {
   return {
     relay,
     scene,
+    /** Where all servers keep what is going on. */
+    store,
     start,
     /** Puts the wall clock ahead, by which grants grow old, and leaves what is known of Okta as fresh as it is. */
     growOld: (duration: Duration.Input) =>
@@ -224,6 +244,8 @@ const make = Effect.gen(function*() {
 })
 
 /** A certified authorization server behind a relay that can do to it what the world does, and servers of ours. */
-export class Laboratory extends Context.Service<Laboratory, Effect.Success<typeof make>>()("test/support/Laboratory") {
-  static readonly layer: Layer.Layer<Laboratory> = Layer.effect(Laboratory, make)
+export class Laboratory extends Context.Service<Laboratory, Effect.Success<ReturnType<typeof make>>>()(
+  "test/support/Laboratory"
+) {
+  static readonly layer = (options: Options = {}): Layer.Layer<Laboratory> => Layer.effect(Laboratory, make(options))
 }

@@ -16,6 +16,8 @@ export interface RedisServer {
   readonly port: number
   readonly pid: () => number
   readonly url: Redacted.Redacted<string>
+  /** The same by another port, of something in front of it. */
+  readonly urlAt: (port: number) => Redacted.Redacted<string>
   /** Its folder, where it keeps what it saves. */
   readonly folder: string
   /** Runs a command over a connection made for it. */
@@ -101,12 +103,15 @@ export const make = Effect.fnUntraced(function*(
   const port = yield* Effect.flatMap(freePort, startOn).pipe(Effect.retry(Schedule.recurs(3)), Effect.orDie)
   const password = settings["requirepass"]
   const scheme = certificate === undefined ? "redis" : "rediss"
-  const url = Redacted.make(`${scheme}://${password === undefined ? "" : `:${password}@`}127.0.0.1:${port}`)
+  const urlAt = (port: number) =>
+    Redacted.make(`${scheme}://${password === undefined ? "" : `:${password}@`}127.0.0.1:${port}`)
+  const url = urlAt(port)
   const signal = (name: NodeJS.Signals) => Effect.sync(() => strictEqual(child?.kill(name), true))
   return {
     port,
     pid: () => child?.pid ?? 0,
     url,
+    urlAt,
     folder,
     run: (...command) => runAt(url, ...command),
     kill,

@@ -1,11 +1,16 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { Laboratory, type Outcome, type Place, places, type Servers, type Trouble } from "../support/Laboratory.ts"
+import {
+  Laboratory,
+  type Outcome,
+  type Place,
+  places,
+  type Servers,
+  type State,
+  states,
+  type Trouble
+} from "../support/Laboratory.ts"
 import { answering } from "../support/OktaRelay.ts"
-
-/** What a server knows of Okta when the trouble begins: nothing, all of it, or what is due to be fetched anew. */
-const states = ["cold", "warm", "stale"] as const
-type State = (typeof states)[number]
 
 interface Fault {
   readonly title: string
@@ -123,7 +128,7 @@ const probes = Effect.fnUntraced(function*(
   }
 })
 
-layer(Laboratory.layer, { timeout: 60_000 })("Faults: the laboratory", (it) => {
+layer(Laboratory.layer(), { timeout: 60_000 })("Faults: the laboratory", (it) => {
   const cases = faults.flatMap((fault) =>
     [places, ...single.test(fault.title) ? places.map((place) => [place]) : []].map((at) =>
       [fault.title, at.join(", "), at, fault] as const
