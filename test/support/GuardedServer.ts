@@ -45,6 +45,8 @@ export interface ServerBuild {
   readonly accessLog?: boolean
   /** Whether a request is answered whose sender has nothing more to say. */
   readonly halfOpen?: boolean
+  /** Told of every request that has come. */
+  readonly onRequest?: () => void
 }
 
 const whoami = Effect.map(CurrentPrincipal, (principal) => HttpServerResponse.jsonUnsafe(principal))
@@ -107,7 +109,9 @@ export class GuardedServer extends Context.Service<GuardedServer, {
           .pipe(
             Layer.provideMerge(
               NodeHttpServer.layer(
-                () => Object.assign(createServer(build.node ?? {}), { httpAllowHalfOpen: build.halfOpen === true }),
+                () =>
+                  Object.assign(createServer(build.node ?? {}), { httpAllowHalfOpen: build.halfOpen === true })
+                    .on("request", build.onRequest ?? (() => {})),
                 { port: 0, host: "127.0.0.1" }
               )
             ),

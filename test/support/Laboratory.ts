@@ -4,6 +4,7 @@ import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Scope } from "eff
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { randomBytes } from "node:crypto"
+import type { OktaOptions } from "../../src/config/OktaConfig.ts"
 import { jumpingClock } from "./FaultScene.ts"
 import { until } from "./FaultyOkta.ts"
 import * as Relay from "./OktaRelay.ts"
@@ -39,6 +40,8 @@ export type Trouble =
 export interface Servers {
   readonly native: Server
   readonly proxy: Server
+  /** Theirs to the store. */
+  readonly ways: ReadonlyArray<TroubledStore.Way>
   readonly stop: Effect.Effect<void>
 }
 
@@ -61,6 +64,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
   let inFlight = 0
   let lookups = 0
   let unresolved: ((nth: number) => boolean) | undefined
+  // The platform's services wait for the end of the terminal's input, those of each server, of which there are many here.
+  process.stdin.setMaxListeners(0)
   const rejections: Array<unknown> = []
   const witness = (reason: unknown) => void rejections.push(reason)
   yield* Effect.acquireRelease(
@@ -105,10 +110,11 @@ const make = Effect.fnUntraced(function*(options: Options) {
   yield* scene.one.stop
 
   const running = new Set<Server>()
-  const start = Effect.gen(function*() {
+  const start = Effect.fnUntraced(function*(settings: Partial<OktaOptions> = {}) {
+    const seen = store.ways.length
     const scope = yield* Scope.fork(yield* Effect.scope)
     const [proxy, native] = yield* Effect.all([
-      scene.start(),
+      scene.start(settings),
       scene.start({
         mode: "native",
         audience: scene.okta.audience,
@@ -122,7 +128,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     ]).pipe(Scope.provide(scope), Effect.provideService(Clock.Clock, clock))
     running.add(native).add(proxy)
     yield* Scope.addFinalizer(scope, Effect.sync(() => running.delete(native) && running.delete(proxy)))
-    return { native, proxy, stop: Scope.close(scope, Exit.void) }
+    return { native, proxy, ways: store.ways.slice(seen), stop: Scope.close(scope, Exit.void) }
   })
 
   /** Waits until nothing is on its way to Okta or the store but what waits for the clock. */
@@ -200,7 +206,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
     scene,
     /** Where all servers keep what is going on. */
     store,
+    /** Starts servers; the settings on top are those of the one in proxy mode. */
     start,
+    quiet,
     /** Puts the wall clock ahead, by which grants grow old, and leaves what is known of Okta as fresh as it is. */
     growOld: (duration: Duration.Input) =>
       Effect.sync(() => {

@@ -1,9 +1,9 @@
-import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, Latch, Layer, Option, type Scope } from "effect"
 import { DatabaseSync } from "node:sqlite"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
-import { Store, type StoreUnavailable } from "../../src/store/Store.ts"
+import { Store, StoreUnavailable } from "../../src/store/Store.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { isMissing, make as makeRedis } from "./RedisServer.ts"
 import * as Relay from "./Relay.ts"
@@ -16,6 +16,8 @@ export interface Way {
   readonly isDead: () => boolean
   /** Kills the server with the nth operation from now on, which is done, and of which it hears nothing more. */
   readonly dieAt: (nth: number) => void
+  /** Lets the dead server end: what it waits for fails. */
+  readonly bury: Effect.Effect<void>
 }
 
 /** What a store can do to the servers that use it. */
@@ -146,10 +148,15 @@ export const make = Effect.fnUntraced(function*(kind: Kind): Effect.fn.Return<Tr
   const through = (store: Store["Service"]) => {
     let [done, untilDeath] = [0, Infinity]
     const isDead = () => done >= untilDeath
-    ways.push({ done: () => done, isDead, dieAt: (nth) => void (untilDeath = done + nth) })
+    const grave = Latch.makeUnsafe()
+    const unheard = Effect.andThen(
+      grave.await,
+      Effect.fail(new StoreUnavailable({ operation: "get", reason: "this server is dead" }))
+    )
+    ways.push({ done: () => done, isDead, dieAt: (nth) => void (untilDeath = done + nth), bury: grave.open })
     const seen = <A>(operation: Effect.Effect<A, StoreUnavailable>, key?: string) =>
       Effect.suspend(() => {
-        if (isDead()) return Effect.never
+        if (isDead()) return unheard
         busy++
         if (key !== undefined) {
           written.delete(key)
@@ -159,7 +166,7 @@ export const make = Effect.fnUntraced(function*(kind: Kind): Effect.fn.Return<Tr
           busy--
           done++
         })
-        return Effect.andThen(Effect.exit(Effect.ensuring(operation, ended)), (exit) => isDead() ? Effect.never : exit)
+        return Effect.andThen(Effect.exit(Effect.ensuring(operation, ended)), (exit) => isDead() ? unheard : exit)
       })
     return Store.of({
       put: (key, ...value) => seen(store.put(key, ...value), key),

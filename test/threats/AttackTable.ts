@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs"
-import { contents } from "./Contents.ts"
+import { apart, contents } from "./Contents.ts"
 
 const folder = new URL(".", import.meta.url)
 
@@ -19,6 +19,20 @@ export const tested: ReadonlyMap<string, ReadonlyArray<string>> = sources.reduce
   return files
 }, new Map<string, Array<string>>())
 
+/** What servers know when a fault begins, as titles call it. */
+const states = ["cold", "warm", "stale"] as const
+
+/**
+ * In which states each fault is tested: every one in the laboratory, whose tests are in files of that name; elsewhere those
+ * that the titles name.
+ */
+export const statesOf = (fault: string): ReadonlyArray<(typeof states)[number]> =>
+  (tested.get(fault) ?? []).some((name) => name.startsWith("laboratory")) ?
+    states :
+    states.filter((state) =>
+      sources.some(({ text }) => new RegExp(`["\`]${fault}\\b[^"\`\\n]*\\b${state}\\b`).test(text))
+    )
+
 /** Tests that are there and do not run. */
 export const left = sources.filter(({ text }) =>
   /\b(?:it|describe|layer)(?:\.\w+)*\.(?:skip|only|todo|fails)\b/.test(text)
@@ -34,6 +48,14 @@ const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   return [head, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...others].join("\n")
 }
 
+/** What there is to say of faults that have no such state, or of stores to which they do not happen. */
+const exceptions =
+  `Each of them is tested in three states: cold, when a server has fetched nothing of Okta's yet; warm, when its
+keys are fresh and what Okta said of a grant is too; and stale, when all of that is past its age. Those that concern the store
+are tested with each of the three stores. Apart from that:
+
+${Object.entries(apart).map(([faults, why]) => `- ${faults}: ${why}`).join("\n")}`
+
 const rendered = Object.entries(contents).map(([title, lines]) =>
   `### ${title}\n\n${
     table([
@@ -45,7 +67,7 @@ const rendered = Object.entries(contents).map(([title, lines]) =>
         (tested.get(number) ?? []).map((name) => `\`${name.replace(/\.test\.ts$/, "")}\``).join(", ")
       ])
     ])
-  }`
+  }${title === "Faults" ? `\n\n${exceptions}` : ""}`
 ).join("\n\n")
 
 const begin = "<!-- The table is written by `npm run docs:attacks`. -->"

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
-import { left, page, tested, withTable } from "./AttackTable.ts"
+import { left, page, statesOf, tested, withTable } from "./AttackTable.ts"
 import { contents } from "./Contents.ts"
 
 it.each(Object.entries(contents))("%s: every number has a test that is called by it", (_, lines) => {
@@ -12,6 +12,10 @@ it("every number in a test's title is in the table, once", () => {
   const numbers = Object.values(contents).flatMap((lines) => Object.keys(lines))
   assert.lengthOf(numbers, new Set(numbers).size)
   assert.deepStrictEqual([...tested.keys()].filter((number) => !numbers.includes(number)), [])
+})
+
+it.each(Object.keys(contents["Faults"] ?? {}))("%s is tested cold, warm and stale", (fault) => {
+  assert.deepStrictEqual(statesOf(fault), ["cold", "warm", "stale"])
 })
 
 it("none of them is left out", () => {

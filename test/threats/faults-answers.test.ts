@@ -118,7 +118,7 @@ describe("Faults: Answers that are none", () => {
       ["self-signed", "self-signed", /self-signed certificate/]
     ] as const
   ) {
-    it.effect(`F13: a certificate that is ${name}: a failure, and nothing is asked over it`, () =>
+    it.effect(`F13: a certificate that is ${name}, cold: a failure, and nothing is asked over it`, () =>
       Effect.gen(function*() {
         yield* trustTestAuthority
         const okta = yield* make({ tls: tls(certificate) })
@@ -130,7 +130,7 @@ describe("Faults: Answers that are none", () => {
   }
 
   for (const certificate of ["expired", "wrong-host", "self-signed"]) {
-    it.effect(`F13: a certificate that is ${certificate} from now on: the keys held go on, and no others come in`, () =>
+    it.effect(`F13: a certificate that is ${certificate} from now on, warm and stale: the keys held go on, and no others come in`, () =>
       Effect.gen(function*() {
         yield* trustTestAuthority
         const okta = yield* make({ tls: tls("good") })

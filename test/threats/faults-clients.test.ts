@@ -108,27 +108,50 @@ describe("Faults: Keys, clocks and clients", () => {
       }))
   }
 
-  it.live("F24: the event loop stalls for 2 seconds: neither what was under way nor what comes after fails", () =>
+  it.live("F24: the event loop stalls for 2 seconds, cold, warm and stale: nothing fails, under way or afterwards", () =>
     Effect.gen(function*() {
-      const okta = yield* make()
-      okta.break("silent")
-      const { verify } = yield* okta.start()
-      const cold = yield* Effect.forkChild(verify(okta.token()))
-      yield* until("the metadata were asked for", () => okta.waiting() === 1)
-      okta.mend()
-      okta.release()
-      stall(2000)
-      yield* Fiber.join(cold)
-      const underWay = yield* Effect.forkChild(
-        Effect.forEach(Array.from({ length: 50 }), (_, n) => verify(okta.token({ claims: { jti: `${n}` } })), {
-          concurrency: "unbounded"
-        })
-      )
-      yield* Effect.yieldNow
-      stall(2000)
-      yield* Fiber.join(underWay)
-      okta.rotate()
-      yield* verify(okta.token())
+      const live = yield* Clock.Clock
+      let ahead = 0n
+      const clock: Clock.Clock = { ...live, monotonicTimeNanosUnsafe: () => live.monotonicTimeNanosUnsafe() + ahead }
+      yield* Effect.gen(function*() {
+        const okta = yield* make()
+        okta.break("silent")
+        const { jwks, verify } = yield* okta.start()
+        const many = (what: string) =>
+          Effect.forEach(
+            Array.from({ length: 50 }),
+            (_, n) => verify(okta.token({ claims: { jti: `${what} ${n}` } })),
+            {
+              concurrency: "unbounded"
+            }
+          )
+        const cold = yield* Effect.forkChild(verify(okta.token()))
+        yield* until("the metadata were asked for", () => okta.waiting() === 1)
+        okta.mend()
+        okta.release()
+        stall(2000)
+        yield* Fiber.join(cold)
+
+        const warm = yield* Effect.forkChild(many("warm"))
+        yield* Effect.yieldNow
+        stall(2000)
+        yield* Fiber.join(warm)
+
+        // Past their age, and others on the way.
+        ahead = 6n * 60n * 1_000_000_000n
+        okta.break("silent", ["keys"])
+        const stale = yield* Effect.forkChild(many("stale"))
+        okta.rotate()
+        const fresh = yield* Effect.forkChild(verify(okta.token()))
+        yield* until("the keys were asked for", () => okta.waiting() === 1)
+        okta.mend()
+        okta.release()
+        stall(2000)
+        yield* Fiber.join(stale)
+        yield* Fiber.join(fresh)
+        yield* jwks.ready
+        yield* verify(okta.token())
+      }).pipe(Effect.provideService(Clock.Clock, clock))
     }))
 
   it.effect("F25: clients that go away in the middle of a cold start: the fetch goes on, and the next are served", () =>

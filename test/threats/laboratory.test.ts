@@ -140,7 +140,7 @@ layer(Laboratory.layer(), { timeout: 60_000 })("Faults: the laboratory", (it) =>
       Effect.gen(function*() {
         const lab = yield* Laboratory
         const { code, okta } = lab.scene
-        const servers = yield* lab.start
+        const servers = yield* lab.start()
         const old = yield* Effect.replicateEffect(lab.signIn(servers), 4)
         yield* lab.growOld("56 minutes")
         const young = yield* lab.signIn(servers)
@@ -181,7 +181,7 @@ layer(Laboratory.layer(), { timeout: 60_000 })("Faults: the laboratory", (it) =>
           }
         })
 
-        const started = yield* lab.start
+        const started = yield* lab.start()
         yield* observe(started, "cold")
         yield* started.stop
         yield* observe(servers, "warm")
@@ -205,7 +205,7 @@ layer(Laboratory.layer(), { timeout: 60_000 })("Faults: the laboratory", (it) =>
     Effect.gen(function*() {
       const lab = yield* Laboratory
       const { okta } = lab.scene
-      const servers = yield* lab.start
+      const servers = yield* lab.start()
       const call = (asked: Servers, token: string) =>
         Effect.map(lab.asTimePasses(lab.outcome(asked.native.call(token))), ({ is }) => is)
       const [kid, old] = [yield* okta.signingKey, yield* okta.mint()]
@@ -223,7 +223,7 @@ layer(Laboratory.layer(), { timeout: 60_000 })("Faults: the laboratory", (it) =>
       for (const token of [old, withdrawn]) assert.strictEqual(yield* call(servers, token), "401 invalid_token")
 
       // Cold: it was never there.
-      const started = yield* lab.start
+      const started = yield* lab.start()
       assert.strictEqual(yield* call(started, old), "401 invalid_token")
       assert.strictEqual(yield* call(started, fresh), "200")
       yield* started.stop
