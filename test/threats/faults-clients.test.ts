@@ -112,7 +112,15 @@ describe("Faults: Keys, clocks and clients", () => {
     Effect.gen(function*() {
       const live = yield* Clock.Clock
       let ahead = 0n
-      const clock: Clock.Clock = { ...live, monotonicTimeNanosUnsafe: () => live.monotonicTimeNanosUnsafe() + ahead }
+      const clock: Clock.Clock = {
+        currentTimeMillisUnsafe: () => live.currentTimeMillisUnsafe(),
+        currentTimeMillis: live.currentTimeMillis,
+        currentTimeNanosUnsafe: () => live.currentTimeNanosUnsafe(),
+        currentTimeNanos: live.currentTimeNanos,
+        monotonicTimeNanosUnsafe: () => live.monotonicTimeNanosUnsafe() + ahead,
+        monotonicTimeNanos: Effect.sync(() => live.monotonicTimeNanosUnsafe() + ahead),
+        sleep: (duration) => live.sleep(duration)
+      }
       yield* Effect.gen(function*() {
         const okta = yield* make()
         okta.break("silent")

@@ -124,7 +124,7 @@ for (const kind of TroubledStore.all) {
               })
               yield* begin
               // Whoever writes to a file waits for it in real time, and everybody with him.
-              yield* observe(wanted[0], trouble === "slow" && kind === "a SQLite file" ? /sign-in|nothing/ : undefined)
+              yield* observe(wanted[0], trouble === "slow" && kind === "a SQLite file" ? /sign-in|refresh/ : undefined)
               yield* store.mend
               yield* Effect.forEach([servers, well], ({ proxy }) => ready(proxy))
               yield* observe(wanted[1])

@@ -139,11 +139,12 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
         ? yield* lists.addNew(record, { grants }, ttl)
         : Option.isSome(yield* lists.replace(record, found, { grants }, ttl))
     }).pipe(
+      // Only those who were faster are a reason to try again: a store that does not answer takes half a second to say so.
+      Effect.repeat({ until: (done) => done, times: tries }),
       Effect.filterOrFail(
         (done) => done,
         () => new StoreUnavailable({ operation: "compareAndSet", reason: "another writer was always faster" })
-      ),
-      Effect.retry({ times: tries })
+      )
     )
 
   const without = (grants: List["grants"], id: string) =>
