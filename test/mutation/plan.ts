@@ -47,7 +47,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/grant/Introspection.ts": ["proxy/grant/own-tokens"],
   "proxy/grant/IssuedToken.ts": ["proxy/grant/issued-token"],
   "proxy/grant/OktaCheck.ts": ["proxy/grant/okta-check", "proxy/grant/rotated-at-okta"],
-  "proxy/grant/OktaTokens.ts": ["proxy/grant/grant", "proxy/grant/okta-check"],
+  "proxy/grant/OktaTokens.ts": ["proxy/grant/grant", "proxy/grant/okta-check", "proxy/grant/id-jag-grant"],
   "proxy/grant/OwnToken.ts": ["proxy/grant/own-tokens"],
   "proxy/grant/RefreshToken.ts": ["proxy/grant/rotation"],
   "proxy/grant/Revocation.ts": ["proxy/grant/own-tokens", "proxy/grant/revocation"],

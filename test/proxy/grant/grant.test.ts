@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Option, Redacted } from "effect"
+import { Duration, Effect, Logger, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { type Grant } from "../../../src/proxy/grant/GrantRecord.ts"
@@ -190,8 +190,10 @@ describe("Okta's tokens of a grant", () => {
       okta.scopes = ["openid"]
       const { accessToken } = yield* signIn
       const id = idOf(accessToken)
+      const warnings: Array<string> = []
+      const logger = Logger.layer([Logger.make<unknown, void>(({ message }) => void warnings.push(String(message)))])
       const shown = Effect.map(
-        one.grants.oktaTokens(id),
+        Effect.provide(one.grants.oktaTokens(id), logger),
         Option.map(({ accessToken, expiresAt, idToken, refreshToken }) => [
           Redacted.value(accessToken),
           Redacted.value(idToken),
@@ -201,6 +203,7 @@ describe("Okta's tokens of a grant", () => {
       )
       const given = ["okta-access-0", "okta-id-0", "okta-refresh-0", now + 3600]
       assert.deepStrictEqual(yield* shown, Option.some(given))
+      assert.deepStrictEqual(warnings, [])
       const kept = Option.getOrThrow(yield* one.grants.get(id))
       assert.deepStrictEqual(kept.okta?.scopes, ["openid"])
       const key = [...one.store.written.keys()].findLast((key) => key.startsWith("grant:")) ?? ""
@@ -213,8 +216,19 @@ describe("Okta's tokens of a grant", () => {
       ) {
         const value = { ...kept, okta: { ...kept.okta, [name]: "unreadable" } }
         yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value })), Duration.hours(1))
+        warnings.length = 0
         assert.deepStrictEqual(yield* shown, expected)
+        assert.lengthOf(warnings, 1, name)
       }
+      warnings.length = 0
+      const { refreshToken: _, ...others } = kept.okta ?? { refreshToken: "" }
+      yield* raw.put(
+        key,
+        yield* one.sealed.seal("grant", JSON.stringify({ id, value: { ...kept, okta: others } })),
+        Duration.hours(1)
+      )
+      assert.deepStrictEqual(yield* shown, Option.some([given[0], given[1], undefined, given[3]]))
+      assert.deepStrictEqual(warnings, [])
       yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value: {} })), Duration.hours(1))
       assert.deepStrictEqual(yield* shown, Option.none())
       assert.isFalse(yield* isAlive(one.grants, accessToken))
