@@ -101,6 +101,15 @@ describe("a person's answer to the question of consent", () => {
       assert.strictEqual(again.location.origin, scene.okta.origin)
     }))
 
+  it.effect("is not asked for again in the same browser, where the owner lets it be remembered", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings: { rememberConsent: true } })
+      const agent = scene.browser()
+      yield* scene.allow(agent)
+      const again = yield* agent.ask(scene.authorizeUrl(), { headers: { "sec-fetch-site": "none" } })
+      assert.strictEqual(again.location.origin, scene.okta.origin)
+    }))
+
   it.effect("is asked for again where it cannot be kept, and given once all the same", () =>
     Effect.gen(function*() {
       let away = true

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Result } from "effect"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import * as AuthorizationRequest from "../../../src/proxy/authorize/AuthorizationRequest.ts"
-import { parse } from "../../../src/proxy/authorize/Parameters.ts"
+import { addressOf, parse } from "../../../src/proxy/authorize/Parameters.ts"
 import type { Client } from "../../../src/proxy/client/Client.ts"
 import { proxySettings } from "../../../src/proxy/ProxySettings.ts"
 import { configLayer, serverUrl } from "../ProxyTest.ts"
@@ -38,6 +38,9 @@ const textOf = (changes: Changes = {}, more = "") =>
     }).flatMap(([name, value]): Array<[string, string]> => value === undefined ? [] : [[name, value]])
   ) + more
 
+/** The request as it is led on by GET. */
+const onward = (text: string) => addressOf("", parse(text), AuthorizationRequest.parameters).slice(1)
+
 const prove = (text: string) =>
   AuthorizationRequest.prove(parse(text), (id) => Effect.succeed(id === "client" ? Option.some(client) : Option.none()))
 
@@ -63,6 +66,7 @@ describe("the client and the redirect URI of a request", () => {
       const state = "s".repeat(2048)
       const proven = yield* prove(textOf({ state, response_type: undefined, prompt: "x" }, "&scope=a&scope=b"))
       assert.deepStrictEqual(proven, { client, address: { redirectUri, state } })
+      assert.deepStrictEqual(yield* prove(onward(textOf({ state }))), proven)
       assert.deepStrictEqual((yield* prove(textOf())).address, { redirectUri, state: undefined })
     }))
 
@@ -130,6 +134,7 @@ describe("the rest of a request", () => {
     it.effect(`may ask for ${what}`, () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* read(text, options), Result.succeed({ ...plain, ...approved }))
+        assert.deepStrictEqual(yield* read(onward(text), options), Result.succeed({ ...plain, ...approved }))
       }))
   }
 
@@ -150,6 +155,7 @@ describe("the rest of a request", () => {
     [textOf({ response_type: undefined }), "unsupported_response_type", "code"],
     [textOf({ response_type: "token" }), "unsupported_response_type", "code"],
     [textOf({ response_mode: "fragment" }), "invalid_request", "response_mode"],
+    [onward(textOf({ response_mode: "fragment" })), "invalid_request", "response_mode"],
     [textOf({ code_challenge: undefined }), "invalid_request", "code_challenge (PKCE) is missing"],
     [textOf({ code_challenge_method: undefined }), "invalid_request", "S256"],
     [textOf({ code_challenge_method: "plain" }), "invalid_request", "S256"],
