@@ -199,9 +199,8 @@ export class TokenExchange extends Context.Service<TokenExchange, {
           get: Effect.fnUntraced(function*({ audience, scopes }) {
             const subject = yield* subjectToken
             const wanted = [...new Set(typeof scopes === "string" ? [scopes] : scopes)].sort()
-            const asked = traced(
-              timed(exchange(subject, audience, wanted), callOf("onBehalf")),
-              "okta.upstream.onBehalf"
+            const asked = Effect.suspend(() =>
+              traced(timed(exchange(subject, audience, wanted), callOf("onBehalf")), "okta.upstream.onBehalf")
             )
             return yield* remembered.get(keyOf([audience, Redacted.value(subject), ...wanted]), asked)
           })

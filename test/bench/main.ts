@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { cpus, totalmem } from "node:os"
@@ -203,6 +204,8 @@ ${await weight()}
 console.log(document)
 if (write !== undefined) {
   await writeFile(write, document)
+  // Its tables in columns, as the linter wants them; elsewhere than among the docs there is nothing to do.
+  spawnSync("dprint", ["fmt", "--allow-no-files", write], { stdio: "inherit" })
   progress(`Written to ${write}`)
 }
 process.exit(0)
