@@ -59,6 +59,26 @@ describe("proofs that are remembered in memory", () => {
       for (const name of ["a", "b"]) assert.isTrue(yield* isFirst(name, 10))
     }))
 
+  it.effect("make room in the order in which they end, also those whose names were used before", () =>
+    Effect.gen(function*() {
+      const { isFirst } = yield* memory(4)
+      for (const [name, seconds] of [["first", 100], ["again", 10], ["last", 150]] as const) {
+        assert.isTrue(yield* isFirst(name, seconds))
+      }
+      yield* TestClock.adjust("10 seconds")
+      assert.isTrue(yield* isFirst("again", 200))
+      yield* TestClock.adjust("140 seconds")
+      for (const name of ["one", "two", "three"]) assert.isTrue(yield* isFirst(name, 10))
+      yield* Effect.flip(isFirst("four", 10))
+    }))
+
+  it.effect("are those of the process where nobody has given it another memory", () =>
+    Effect.gen(function*() {
+      const { isFirst } = yield* ProofReplays.ProofReplays
+      const name = `proof ${Math.random()}`
+      assert.deepStrictEqual([yield* isFirst(name, 10), yield* isFirst(name, 10)], [true, false])
+    }))
+
   it.effect("are warned of once, since other servers do not know them", () =>
     Effect.gen(function*() {
       const { isFirst, warnings } = yield* memory()
