@@ -13,13 +13,15 @@ export interface Subject {
   readonly pass: (duration: Duration.Duration) => Effect.Effect<void>
   /** The shortest time that the tests let pass, where real time runs on meanwhile: a millisecond by default. */
   readonly tick?: Duration.Duration
+  /** How long, in milliseconds, the longest of the tests may take. */
+  readonly timeout?: number
 }
 
 const minute = Duration.minutes(1)
 const none = Option.none<string>()
 
 /** The suite that every store passes. */
-export const contract = ({ name, pass, replicas, tick = Duration.millis(1) }: Subject) =>
+export const contract = ({ name, pass, replicas, tick = Duration.millis(1), timeout = 15_000 }: Subject) =>
   describe(`A store ${name}`, () => {
     it.effect("does as the contract says, whatever the order and whichever the replica", () =>
       Effect.gen(function*() {
@@ -36,7 +38,7 @@ export const contract = ({ name, pass, replicas, tick = Duration.millis(1) }: Su
             )
           }
         }
-      }))
+      }), timeout)
 
     it.effect("keeps an entry until its time has come, to the moment, for every operation", () =>
       Effect.gen(function*() {
