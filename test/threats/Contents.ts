@@ -88,7 +88,7 @@ export const contents: Readonly<Record<string, Readonly<Record<string, Line>>>> 
     "#83": ["a key address elsewhere, or without TLS", "503; it is not asked"],
     "#84": ["a redirect in place of keys or metadata", "not followed"],
     "#86": ["keys or metadata of 200 MB", "given up at 256 and 64 KiB"],
-    "#87": ["a thousand requests before there are any keys", "one fetch, and no error"],
+    "#87": ["10,000 requests before there are any keys", "one fetch, and no error"],
     "#88": ["what Okta says about keeping its keys", "kept to, between a minute and an hour"],
     "#90": ["records exchanged or changed in the store", "they count as absent; nobody becomes anybody else"]
   },
