@@ -122,9 +122,13 @@ for (const kind of TroubledStore.all) {
                   if (is.startsWith("503")) assert.match(retryAfter ?? "", /^[1-9]\d?$/, names[index])
                 }
               })
+              const done = () => servers.ways.reduce((sum, way) => sum + way.done(), 0)
+              const before = done()
               yield* begin
               // Whoever writes to a file waits for it in real time, and everybody with him.
               yield* observe(wanted[0], trouble === "slow" && kind === "a SQLite file" ? /sign-in|refresh/ : undefined)
+              // No operation is tried again and again.
+              assert.isBelow(done() - before, 60, trouble)
               yield* store.mend
               yield* Effect.forEach([servers, well], ({ proxy }) => ready(proxy))
               yield* observe(wanted[1])
