@@ -126,18 +126,21 @@ export const routes: Layer.Layer<
           subject: session.user.subject,
           scopes: request.scopes
         }
-        const created = Effect.andThen(checkSignIn(session, flow), admit(asKnown(session, request))).pipe(
+        const admitted = Effect.andThen(checkSignIn(session, flow), admit(asKnown(session, request))).pipe(
           Effect.tapErrorTag("NotAdmitted", ({ reason }) =>
-            audit((origin) => new AdmissionRefused({ ...origin, ...concerned, reason }))),
-          Effect.andThen(grants.create(session, request)),
-          Effect.tap(({ grantId }) =>
-            sessions.add(browser, grantId)
-          )
+            audit((origin) => new AdmissionRefused({ ...origin, ...concerned, reason })))
         )
-        const outcome = yield* Effect.onError(restore(created), () => forget(session))
-        yield* Effect.addFinalizer((exit) =>
-          Exit.isFailure(exit) ? Effect.ignore(grants.end(outcome.grantId, "abandoned")) : Effect.void
+        const outcome = yield* Effect.onError(
+          Effect.andThen(restore(admitted), grants.create(session, request)),
+          () =>
+            forget(session)
         )
+        const abandon = grants.end(outcome.grantId, "abandoned")
+        yield* Effect.onError(
+          restore(sessions.add(browser, outcome.grantId)),
+          () => Effect.catch(abandon, () => forget(session))
+        )
+        yield* Effect.addFinalizer((exit) => Exit.isFailure(exit) ? Effect.ignore(abandon) : Effect.void)
         yield* audit((origin) => new SignedIn({ ...origin, ...concerned, grant: Audit.grantHandle(outcome.grantId) }))
         return outcome
       }))

@@ -7,7 +7,7 @@ import { webClient } from "../../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../../src/demo/StandInProvider.ts"
 import { AuditLog } from "../../../src/observe/AuditLog.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
-import { Store } from "../../../src/store/Store.ts"
+import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 /** A test's way to the callback, and back from there. */
@@ -251,6 +251,34 @@ describe("a person who leaves while the callback is at work", () => {
       yield* ended
       assert.isFalse(scene.watch.events.some(({ _tag }) => _tag === "SignedIn"))
       Scene.assertLocal(yield* agent.ask(back), 400)
+    }), 5000)
+
+  it.effect("or a store that fails then: the grant is ended, here and at Okta", () =>
+    Effect.gen(function*() {
+      const revoked = yield* Deferred.make<AuditEvent>()
+      const environment = Layer.succeed(
+        AuditLog,
+        (event: AuditEvent) => event._tag === "GrantRevoked" ? Deferred.succeed(revoked, event) : Effect.void
+      )
+      const store = Layer.effect(
+        Store,
+        Effect.map(Store, (store) =>
+          Store.of({
+            ...store,
+            put: (key, value, ttl) =>
+              key.startsWith("session:")
+                ? Effect.fail(new StoreUnavailable({ operation: "put", reason: "it is broken" }))
+                : store.put(key, value, ttl)
+          }))
+      ).pipe(Layer.provide(MemoryStore.layer))
+      const scene = yield* Scene.make({ environment, store })
+      const ended = yield* endedAtOkta(scene)
+      const agent = scene.browser()
+      const answer = yield* agent.ask(yield* scene.comeBack(agent))
+      assert.strictEqual(answer.location.searchParams.get("error"), "temporarily_unavailable")
+      assert.deepInclude(yield* Deferred.await(revoked), { why: "abandoned" })
+      yield* ended
+      assert.strictEqual(yield* scene.okta.requests("revoke"), 1)
     }), 5000)
 
   it.effect("before the code is on its way: the grant is ended, here and at Okta", () =>
