@@ -78,7 +78,7 @@ export const scopesOf = ({ scopes }: Pick<ProxySettings, "scopes">): ReadonlyArr
 const TokenAnswer = Schema.Struct({
   access_token: Schema.NonEmptyString,
   token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
-  expires_in: Schema.Finite.check(Schema.isGreaterThan(0)),
+  expires_in: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(1)),
   id_token: Schema.optionalKey(Schema.NonEmptyString),
   refresh_token: Schema.optionalKey(Schema.NonEmptyString),
   scope: Schema.optionalKey(Schema.String)

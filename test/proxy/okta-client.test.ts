@@ -211,6 +211,11 @@ describe("Okta in trouble decides nothing, and is asked once", () => {
     ["a redirect", 302, "", { location: "https://evil.example.com/" }],
     ["nothing", 200, ""],
     ["something else", 200, "[]"],
+    [
+      "a token that lasts less than a second",
+      200,
+      "{\"access_token\":\"a\",\"token_type\":\"Bearer\",\"expires_in\":0.9}"
+    ],
     ["a token of another type", 200, "{\"access_token\":\"a\",\"token_type\":\"DPoP\",\"expires_in\":3600}"],
     ["more than 64 KiB", 200, `"${"x".repeat(66_000)}"`]
   ]
