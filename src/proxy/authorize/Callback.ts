@@ -131,7 +131,7 @@ export const routes: Layer.Layer<
             audit((origin) => new AdmissionRefused({ ...origin, ...concerned, reason })))
         )
         const outcome = yield* Effect.onError(
-          Effect.andThen(restore(admitted), grants.create(session, request)),
+          restore(Effect.andThen(admitted, grants.create(session, request))),
           () =>
             forget(session)
         )
