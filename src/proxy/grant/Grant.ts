@@ -213,7 +213,7 @@ export class Grants extends Context.Service<Grants, {
           const grantId = randomBytes(16).toString("base64url")
           const createdAt = yield* nowInSeconds
           const { sessionId: oktaSession, tokens, user } = session
-          yield* records.add(grantId, {
+          yield* records.addUnredeemed(grantId, {
             clientId,
             user,
             scopes,

@@ -99,8 +99,13 @@ const tries = 20
 
 /** Which grants there are, by the names that they are found by. */
 export interface GrantIndex {
-  /** Notes a grant under all its names, for as long as it lasts unless it is noted again. */
-  readonly add: (id: string, grant: Named, ttl: Duration.Duration) => Effect.Effect<void, StoreUnavailable>
+  /** Notes a grant under its names, or only some of them, for as long as it lasts unless it is noted again. */
+  readonly add: (
+    id: string,
+    grant: Named,
+    ttl: Duration.Duration,
+    names?: ReadonlyArray<Name>
+  ) => Effect.Effect<void, StoreUnavailable>
   /** Takes a grant out of all its names. */
   readonly remove: (id: string, grant: Named) => Effect.Effect<void, StoreUnavailable>
   /** The ids under a name; some may have been ended meanwhile. */
@@ -157,11 +162,11 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
       : [...without(grants, entry.id), entry]
 
   return {
-    add: Effect.fnUntraced(function*(id, grant, ttl) {
+    add: Effect.fnUntraced(function*(id, grant, ttl, names = namesOf(grant)) {
       const at = yield* nowInSeconds
       const entry = { id, at, until: at + Duration.toSeconds(ttl) }
       yield* Effect.forEach(
-        namesOf(grant),
+        names,
         (name) => update(recordOf(name, id), (grants) => withEntry(grants, entry)),
         { concurrency: "unbounded", discard: true }
       )

@@ -54,6 +54,8 @@ export type Grant = typeof Grant.Type
 export interface GrantRecords extends SealedRecords.SealedRecords<Grant> {
   readonly index: GrantIndex.GrantIndex
   readonly marks: GrantMarks.GrantMarks
+  /** Keeps a grant whose code is not redeemed yet: it is listed for its person alone. */
+  readonly addUnredeemed: (id: string, grant: Grant, ttl: Duration.Duration) => Effect.Effect<void, StoreUnavailable>
   /** The grant with this id, unless it was ended; all of its person or client, 2 seconds ago at the latest or by this server. */
   readonly findLately: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
   /** The grant with this id, though all of its person or client have been ended. */
@@ -89,6 +91,12 @@ export const records = Effect.fnUntraced(function*(
     marks,
     // The other way round, a grant could exist of which nobody knows who has it.
     add: (id, grant, ttl) => Effect.andThen(index.add(id, grant, ttl), kept.add(id, grant, ttl)),
+    // Its other names end it by their marks; their lists, which may be long, are written once there is more to it than a code.
+    addUnredeemed: (id, grant, ttl) =>
+      Effect.andThen(
+        index.add(id, grant, ttl, [GrantIndex.subject(grant.user.subject)]),
+        kept.add(id, grant, ttl)
+      ),
     find: findBy(marks.at),
     findLately: (id) => Effect.map(findLately(id), Option.map(({ value }) => value)),
     findEnded: (id) => Effect.map(kept.find(id), Option.map(({ value }) => value)),
