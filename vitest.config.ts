@@ -18,6 +18,8 @@ export default defineConfig({
     exclude: ["**/node_modules/**", "test/bench/**", "test/.tmp/**"],
     env: { FAST_CHECK_SEED: seed },
     setupFiles: ["test/seed.ts"],
+    // On all cores, of which Vitest would leave one: most tests wait for sockets and processes of their own.
+    maxWorkers: "100%",
     testTimeout: 15_000,
     hookTimeout: 15_000
   }
