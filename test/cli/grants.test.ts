@@ -5,6 +5,7 @@ import { Discovery } from "../../src/provider/Discovery.ts"
 import { Jwks } from "../../src/provider/Jwks.ts"
 import { OktaHttp } from "../../src/provider/OktaHttp.ts"
 import { clientHandle, grantHandle } from "../../src/proxy/Audit.ts"
+import type { Client } from "../../src/proxy/client/Client.ts"
 import { Grants } from "../../src/proxy/grant/Grant.ts"
 import { person } from "../../src/proxy/grant/GrantIndex.ts"
 import { TokenIssuer } from "../../src/proxy/grant/IssuedToken.ts"
@@ -17,6 +18,7 @@ import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { configLayer, loopbackUrl, secret } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
+import { codeChallenge, codeVerifier } from "../support/ProxyScene.ts"
 import { run } from "./Command.ts"
 
 const clientId = `a registered client's id ${"x".repeat(400)}`
@@ -28,6 +30,17 @@ const session = (subject: string, email: string): OktaSession => ({
     idToken: Redacted.make("okta-id"),
     refreshToken: Redacted.make("okta-refresh"),
     expiresAt: 4_000_000_000
+  }
+})
+
+const client = (clientId: string): Client => ({
+  clientId,
+  origin: "configured",
+  metadata: {
+    redirect_uris: ["https://client.example.com/callback"],
+    token_endpoint_auth_method: "none",
+    grant_types: ["authorization_code", "refresh_token"],
+    application_type: "web"
   }
 })
 
@@ -57,12 +70,20 @@ const arrange = Effect.gen(function*(): Effect.fn.Return<
     redirectUri: "https://client.example.com/callback",
     scopes: ["mcp:read"],
     resource: loopbackUrl,
-    codeChallenge: "x"
+    codeChallenge
   }
+  const signIn = Effect.fnUntraced(function*(signedIn: OktaSession, clientId: string) {
+    const { code } = yield* grants.create(signedIn, { ...request, clientId })
+    yield* grants.redeem(client(clientId), {
+      code: Redacted.make(code),
+      redirectUri: request.redirectUri,
+      codeVerifier: Redacted.make(codeVerifier)
+    })
+  })
   yield* Effect.orDie(Effect.gen(function*() {
-    yield* grants.create(session("00u1ada", "ada@example.com"), request)
-    yield* grants.create(session("00u1ada", "ada@example.com"), { ...request, clientId: "desktop" })
-    yield* grants.create(session("00u2bob", "bob@example.com"), request)
+    yield* signIn(session("00u1ada", "ada@example.com"), clientId)
+    yield* signIn(session("00u1ada", "ada@example.com"), "desktop")
+    yield* signIn(session("00u2bob", "bob@example.com"), clientId)
   }))
   return {
     grants,
@@ -97,7 +118,7 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta grants", 
         for (const row of rows) {
           assert.match(
             row,
-            /^[\w-]{16} +ada@example\.com .* client\.example\.com +mcp:read +\d{4}-\d\d-\d\d \d\d:\d\d +never$/
+            /^[\w-]{16} +ada@example\.com .* client\.example\.com +mcp:read(?: +\d{4}-\d\d-\d\d \d\d:\d\d){2}$/
           )
         }
         assert.notInclude(stdout, "\u001b")

@@ -14,8 +14,8 @@ export interface Relay {
   readonly held: () => ReadonlyArray<string>
   /** Passes on what was held back, and everything from then on. */
   readonly flow: () => void
-  /** Drops the nth piece of an answer from now on, along with its connection. */
-  readonly lose: (nth: number) => void
+  /** Drops the nth piece of an answer from now on, along with its connection; only those that say something are counted. */
+  readonly lose: (nth: number, saying?: string) => void
   /** Leaves the connections that there are without any answer for good, though open. */
   readonly strand: () => void
 }
@@ -27,6 +27,7 @@ export const make = Effect.fnUntraced(function*(target = 0): Effect.fn.Return<Re
   const held = new Map<Socket, Array<Buffer>>()
   let isHolding = false
   let untilLost = Infinity
+  let toBeLost = ""
   const server = createServer((socket) => {
     const onward = connect(relay.target, "127.0.0.1")
     for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
@@ -42,7 +43,7 @@ export const make = Effect.fnUntraced(function*(target = 0): Effect.fn.Return<Re
       if (!answering.has(onward)) return
       if (isHolding) held.set(socket, [...held.get(socket) ?? [], chunk])
       relay.onAnswer()
-      if (--untilLost === 0) socket.destroy()
+      if (chunk.includes(toBeLost) && --untilLost === 0) socket.destroy()
       else if (!isHolding) socket.write(chunk)
     })
   })
@@ -68,7 +69,10 @@ export const make = Effect.fnUntraced(function*(target = 0): Effect.fn.Return<Re
       }
       held.clear()
     },
-    lose: (nth) => void (untilLost = nth),
+    lose: (nth, saying = "") => {
+      untilLost = nth
+      toBeLost = saying
+    },
     strand: () => answering.clear()
   }
   return relay
