@@ -104,8 +104,8 @@ const nameOf = (of: GrantsOf): GrantIndex.Name =>
  *
  * What is ended is ended on every server that shares the store: access tokens, refresh tokens and codes; what is not listed may
  * have its access token accepted elsewhere for 2 seconds more. Okta's tokens are ended at Okta as far as Okta can be reached. Of a
- * person 2000 grants are listed, those that last longest, of a client 100,000 or so; `endAll` ends all, also those that are not
- * listed. By email address those of whoever has it are listed; `endAll` ends all of that person's, whatever address they were given
+ * person 2000 grants are listed, those that last longest, of a client 100,000 or so; before its code is redeemed a grant is listed
+ * by the id of its person alone. `endAll` ends all, also those that are not listed. By email address those of whoever has it are listed; `endAll` ends all of that person's, whatever address they were given
  * under. With `passThrough` clients hold access tokens of Okta's, which go on until their own end.
  *
  * In native mode: `NoGrants`. While the store cannot be reached: `StoreUnavailable`; try again.
