@@ -30,6 +30,17 @@ import { Watch } from "./Watch.ts"
 export { type Answer, type Asked, fieldsOf, now, serverUrl, UserAgent }
 
 export const redirectUri = "https://client.example.com/callback?tenant=1"
+
+/** A store in memory, in which something else is done in place of some writes. */
+export const storeWriting = (
+  instead: (key: string) => Effect.Effect<void, StoreUnavailable> | undefined
+): Layer.Layer<Store> =>
+  Layer.effect(
+    Store,
+    Effect.map(Store, (store) =>
+      Store.of({ ...store, put: (key, value, ttl) => instead(key) ?? store.put(key, value, ttl) }))
+  ).pipe(Layer.provide(MemoryStore.layer))
+
 export const codeVerifier = "v".repeat(43)
 export const codeChallenge = createHash("sha256").update(codeVerifier).digest("base64url")
 export const clientState = "the client's own state"

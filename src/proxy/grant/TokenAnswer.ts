@@ -42,7 +42,8 @@ export const headers = { ...readableAnswer, "cache-control": "no-store", pragma:
 
 const defaultRetryAfter = 5
 
-const refused = (
+/** An answer by which nothing is given, or done. */
+export const refused = (
   status: number,
   error: string,
   error_description: string,

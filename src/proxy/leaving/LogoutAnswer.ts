@@ -4,7 +4,7 @@ import { noteError } from "../../observe/Span.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { TokenRefused, VerificationUnavailable } from "../../token/TokenError.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
-import { headers } from "../grant/TokenAnswer.ts"
+import { headers, refused } from "../grant/TokenAnswer.ts"
 
 /** Nobody has proven who asks. */
 export class NoCredentials extends Schema.TaggedError<NoCredentials>()("NoCredentials", {}) {
@@ -32,13 +32,6 @@ export type LogoutRefusal =
 
 /** How a token that is not good is told: by the status of HTTP authentication, or as a request that is not in order. */
 export type Dialect = "bearer" | "form"
-
-const refused = (
-  status: number,
-  error: string,
-  error_description: string,
-  more: { readonly [name: string]: string } = {}
-) => HttpServerResponse.jsonUnsafe({ error, error_description }, { status, headers: { ...headers, ...more } })
 
 const answerTo = (error: LogoutRefusal, dialect: Dialect): HttpServerResponse.HttpServerResponse => {
   switch (error._tag) {

@@ -6,8 +6,7 @@ import { HttpServerRequest } from "effect/http"
 import { webClient } from "../../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../../src/demo/StandInProvider.ts"
 import { AuditLog } from "../../../src/observe/AuditLog.ts"
-import * as MemoryStore from "../../../src/store/MemoryStore.ts"
-import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
+import { StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 /** A test's way to the callback, and back from there. */
@@ -230,17 +229,11 @@ describe("a person who leaves while the callback is at work", () => {
   it.effect("before everything is kept: what Okta gave is ended there", () =>
     Effect.gen(function*() {
       const entered = yield* Deferred.make<void>()
-      const store = Layer.effect(
-        Store,
-        Effect.map(Store, (store) =>
-          Store.of({
-            ...store,
-            put: (key, value, ttl) =>
-              key.startsWith("session:")
-                ? Effect.andThen(Deferred.succeed(entered, undefined), Effect.never)
-                : store.put(key, value, ttl)
-          }))
-      ).pipe(Layer.provide(MemoryStore.layer))
+      const store = Scene.storeWriting((key) =>
+        key.startsWith("session:")
+          ? Effect.andThen(Deferred.succeed(entered, undefined), Effect.never)
+          : undefined
+      )
       const scene = yield* Scene.make({ store })
       const ended = yield* endedAtOkta(scene)
       const agent = scene.browser()
@@ -260,17 +253,11 @@ describe("a person who leaves while the callback is at work", () => {
         AuditLog,
         (event: AuditEvent) => event._tag === "GrantRevoked" ? Deferred.succeed(revoked, event) : Effect.void
       )
-      const store = Layer.effect(
-        Store,
-        Effect.map(Store, (store) =>
-          Store.of({
-            ...store,
-            put: (key, value, ttl) =>
-              key.startsWith("session:")
-                ? Effect.fail(new StoreUnavailable({ operation: "put", reason: "it is broken" }))
-                : store.put(key, value, ttl)
-          }))
-      ).pipe(Layer.provide(MemoryStore.layer))
+      const store = Scene.storeWriting((key) =>
+        key.startsWith("session:")
+          ? Effect.fail(new StoreUnavailable({ operation: "put", reason: "it is broken" }))
+          : undefined
+      )
       const scene = yield* Scene.make({ environment, store })
       const ended = yield* endedAtOkta(scene)
       const agent = scene.browser()

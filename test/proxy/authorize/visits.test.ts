@@ -1,10 +1,9 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { webClient } from "../../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../../src/demo/StandInProvider.ts"
-import * as MemoryStore from "../../../src/store/MemoryStore.ts"
-import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
+import { StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 const path = "/oauth/connections"
@@ -167,17 +166,11 @@ describe("a visit", () => {
   it.effect("that cannot be kept does not begin: the person is asked to come back", () =>
     Effect.gen(function*() {
       let broken = ""
-      const store = Layer.effect(
-        Store,
-        Effect.map(Store, (store) =>
-          Store.of({
-            ...store,
-            put: (key, value, ttl) =>
-              broken !== "" && key.startsWith(broken)
-                ? Effect.fail(new StoreUnavailable({ operation: "put", reason: "it is full" }))
-                : store.put(key, value, ttl)
-          }))
-      ).pipe(Layer.provide(MemoryStore.layer))
+      const store = Scene.storeWriting((key) =>
+        broken !== "" && key.startsWith(broken)
+          ? Effect.fail(new StoreUnavailable({ operation: "put", reason: "it is full" }))
+          : undefined
+      )
       const scene = yield* Scene.make({ store })
       const agent = scene.browser()
       broken = "visit:"
