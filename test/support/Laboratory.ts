@@ -62,6 +62,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const { ahead, clock } = yield* jumpingClock
   const relay = yield* Effect.provideService(Relay.make, Clock.Clock, clock)
   let inFlight = 0
+  const attempts = { metadata: 0, keys: 0, token: 0 }
   let lookups = 0
   let unresolved: ((nth: number) => boolean) | undefined
   // The platform's services wait for the end of the terminal's input, those of each server, of which there are many here.
@@ -81,12 +82,16 @@ const make = Effect.fnUntraced(function*(options: Options) {
   /** By the client that `effect-okta serve` uses. */
   const client = Layer.effect(
     HttpClient.HttpClient,
-    Effect.map(HttpClient.HttpClient, (client) =>
-      HttpClient.transform(client, (answer) =>
-        Effect.suspend(() => {
-          inFlight++
-          return Effect.ensuring(answer, Effect.sync(() => inFlight--))
-        })))
+    Effect.map(
+      HttpClient.HttpClient,
+      (client) =>
+        HttpClient.transform(client, (answer, { url }) =>
+          Effect.suspend(() => {
+            inFlight++
+            for (const place of places) if (isAt[place](new URL(url).pathname)) attempts[place]++
+            return Effect.ensuring(answer, Effect.sync(() => inFlight--))
+          }))
+    )
   ).pipe(Layer.provide(NodeHttpClient.layerUndiciOptions({
     connect: {
       lookup: (host, { all }, found) =>
@@ -209,6 +214,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
     /** Starts servers; the settings on top are those of the one in proxy mode. */
     start,
     quiet,
+    /** How often servers have asked there, whatever came of it. */
+    attempts: (place: Place) => attempts[place],
     /** Puts the wall clock ahead, by which grants grow old, and leaves what is known of Okta as fresh as it is. */
     growOld: (duration: Duration.Input) =>
       Effect.sync(() => {

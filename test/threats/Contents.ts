@@ -231,8 +231,6 @@ export const contents: Readonly<Record<string, Readonly<Record<string, Line>>>> 
 /** Faults that have no meaning in a state or with a store, and why. */
 export const apart: Readonly<Record<string, string>> = {
   "F1, F2, F3": "one fault, Okta away, in one state each: cold, warm, stale.",
-  "F4 to F11, F16, F26":
-    "stale are the keys and the grants; the metadata, whose life is an hour, are so with the faults of the store and the servers.",
   "F18, F19": "a store in memory is there, and answers, for as long as its process does.",
   "F21, F22": "a store in memory ends with its process; the one that is tested is kept outside of the servers.",
   "F13, F24, F27":
