@@ -61,7 +61,7 @@ export const clientOf = (claims: AccessTokenClaims): string | undefined => claim
  */
 export const scopesOf = ({ scope, scp }: AccessTokenClaims): ReadonlyArray<string> => {
   if (scp !== undefined) return strings(scp)
-  return typeof scope === "string" && scope !== "" ? scope.split(" ").filter((name) => name !== "") : []
+  return typeof scope === "string" ? scope.split(" ").filter((name) => name !== "") : []
 }
 
 /**

@@ -34,6 +34,7 @@ export const rulesOf = (settings: Settings, kind: ClaimRules["kind"]): ClaimRule
   allowedClients: settings.allowedClients,
   kind
 })
+
 /** Who a payload says issued it, for an error. */
 export const claimedIssuer = ({ iss }: { readonly [claim: string]: unknown }): string =>
   typeof iss === "string" ? iss.slice(0, 200) : shown(iss)

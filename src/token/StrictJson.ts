@@ -22,9 +22,7 @@ export const parse = (bytes: Buffer, { deepest, loneSurrogates }: Strictness = o
   const text = bytes.toString(ascii ? "latin1" : "utf8")
   const members = countMembers(text, deepest)
   if (members === undefined) return undefined
-  const parsed = Result.try((): unknown => JSON.parse(text))
-  if (Result.isFailure(parsed)) return undefined
-  const value = parsed.success
+  const value = Result.getOrUndefined(Result.try((): unknown => JSON.parse(text)))
   // `JSON.parse` keeps the last of two equal members, however they are escaped, so that fewer are left.
   if (countKeys(value) !== members) return undefined
   return !loneSurrogates && text.includes("\\u") && !isWellFormed(value) ? undefined : value
@@ -38,8 +36,8 @@ const countMembers = (text: string, deepest: number): number | undefined => {
     switch (text.charCodeAt(i)) {
       case 0x22: { // a string: on to its closing quotation mark
         let end = text.indexOf("\"", i + 1)
-        while (end > 0 && isEscaped(text, end)) end = text.indexOf("\"", end + 1)
-        if (end < 0) return undefined
+        while (isEscaped(text, end)) end = text.indexOf("\"", end + 1)
+        if (end === -1) return undefined
         i = end
         break
       }
@@ -66,17 +64,9 @@ const isEscaped = (text: string, index: number): boolean => {
 
 const countKeys = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 0
-  let count = 0
-  if (Array.isArray(value)) {
-    for (const item of value) {
-      if (typeof item === "object") count += countKeys(item)
-    }
-    return count
-  }
-  for (const member of Object.values(value)) {
-    count++
-    if (typeof member === "object") count += countKeys(member)
-  }
+  const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : Object.values(value)
+  let count = values === value ? 0 : values.length
+  for (const one of values) count += countKeys(one)
   return count
 }
 

@@ -43,6 +43,12 @@ export class UnsupportedAlgorithm extends Schema.TaggedError<UnsupportedAlgorith
   }
 }
 
+/** What to do about the kinds that people take for each other. */
+const rightKind = new Map([
+  ["an access token", " Send the `access_token` of Okta's token answer, not the `id_token`."],
+  ["an ID token", " Send the `id_token` of Okta's token answer, not the `access_token`."]
+])
+
 /** The token is of a kind that is not accepted here (RFC 8725 section 3.11). */
 export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongTokenType", {
   /** `an access token`, `an ID token`, or another kind. */
@@ -51,11 +57,8 @@ export class WrongTokenType extends Schema.TaggedError<WrongTokenType>()("WrongT
   actual: Schema.String
 }) {
   override get message() {
-    const other = this.expected === "an ID token" ? ["id_token", "access_token"] : ["access_token", "id_token"]
-    const [right, wrong] = /^an (?:access|ID) token$/.test(this.expected) ? other : []
     return escaped(
-      `The token is ${this.actual}, but ${this.expected} is needed.` +
-        (right === undefined ? "" : ` Send the \`${right}\` of Okta's token answer, not the \`${wrong}\`.`)
+      `The token is ${this.actual}, but ${this.expected} is needed.${rightKind.get(this.expected) ?? ""}`
     )
   }
 }

@@ -67,7 +67,7 @@ export const make = <A>(capacity: number, partOf: (token: string) => string = ta
       return verdict.value
     },
     set: (token, value, until) => {
-      if (capacity === 0) return
+      if (capacity < 1) return
       const part = partOf(token)
       const same = verdicts.get(part)
       if (same !== undefined) unlink(same)

@@ -6,7 +6,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/ClaimsCheck.ts": ["token/claims-check", "token/verifier-refusals", "token/verifier"],
   "token/AccessTokenClaims.ts": ["token/claims-check", "token/verifier-refusals", "token/principal"],
   "token/Principal.ts": ["token/principal"],
-  "token/TokenError.ts": ["types/token-error", "token/token-error-text"],
+  "token/TokenError.ts": ["token/token-error-text"],
   "token/VerdictCache.ts": ["token/verdict-cache"],
   "token/TokenVerifier.ts": [
     "token/verifier",

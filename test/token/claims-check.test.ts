@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { OktaConfig } from "../../src/config/OktaConfig.ts"
 import * as ClaimsCheck from "../../src/token/ClaimsCheck.ts"
 import * as HeaderPolicy from "../../src/token/HeaderPolicy.ts"
 import { audience, goodClaims, issuer, now } from "./TestIssuer.ts"
@@ -48,6 +50,20 @@ describe("claims", () => {
       refusal({ aud: Array.from({ length: 12 }, () => long) })["actual"],
       Array.from({ length: 10 }, () => long.slice(0, 200))
     )
+  })
+
+  it("are for nobody where the settings name no audience", () => {
+    const settings = {
+      issuer,
+      serverUrl: "https://mcp.example.com",
+      clientId: "0oa1proxy",
+      clientSecret: Redacted.make("x".repeat(32)),
+      encryptionSecret: Redacted.make("x".repeat(32)),
+      signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
+    }
+    const read = OktaConfig.pipe(Effect.provide(OktaConfig.layer(settings)), Effect.runSync)
+    const { _tag, expected } = fieldsOf(ClaimsCheck.check(goodClaims, ClaimsCheck.rulesOf(read, "access-token"), now))
+    assert.deepStrictEqual([_tag, expected], ["InvalidAudience", []])
   })
 
   it("of a token without a client are refused where clients are listed", () => {

@@ -54,6 +54,7 @@ const malformed: ReadonlyArray<readonly [what: string, token: string, reason: Co
   ["a line break at the end", `${header}.${joe}.AAAA\n`, encoding],
   ["a null character", `${header}.${joe}.AAA\0`, encoding],
   ["a letter of another script", `${header}.${joe}.AAAА`, encoding],
+  ["a letter of another script that a decoder takes for A", `${header}.${joe}.AAAс`, encoding],
   ["a single character, which encodes no byte", `${header}.${joe}.A`, encoding],
   ["a character too many", `${header}.${joe}.AAAAA`, encoding],
   ["a stray bit after one byte", `${header}.${joe}.AB`, encoding],
@@ -115,6 +116,36 @@ describe("a compact JWS", () => {
         assert.strictEqual(jws.header["n"], n, `round ${round}`)
       }
     }
+  })
+
+  describe("is remembered by its header", () => {
+    let made = 0
+    const another = (length = 0) => {
+      const token = `${encoded(JSON.stringify({ made: ++made }).padEnd(length))}.AAAA.AAAA`
+      return { token, header: readOrFail(token).header }
+    }
+    const isHeld = ({ header, token }: ReturnType<typeof another>) => readOrFail(token).header === header
+
+    it("up to 64 of them, and then others", () => {
+      const first = another()
+      let last = another()
+      for (let n = 0; n < 1000 && isHeld(first); n++) last = another()
+      // Of what was before, only the last one and the first, read again, are left.
+      const fill = [last, ...Array.from({ length: 62 }, () => another())]
+      assert.isTrue(fill.every(isHeld))
+      another()
+      assert.isFalse(fill.some(isHeld))
+    })
+
+    it("of 512 characters at most", () => {
+      assert.deepStrictEqual([384, 385].map((bytes) => isHeld(another(bytes))), [true, false])
+    })
+
+    it("unless it is not to be", () => {
+      const token = `${encoded(JSON.stringify({ made: ++made }))}.AAAA.AAAA`
+      const passing = CompactJws.read(token, false)
+      assert.isTrue(typeof passing !== "string" && passing.header !== readOrFail(token).header)
+    })
   })
 
   it("a JSON object is neither null nor a list nor anything plain", () => {

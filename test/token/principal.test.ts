@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Schema } from "effect"
+import { Context, Effect, Result, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import {
@@ -8,7 +8,7 @@ import {
   principalOf,
   scopesOf
 } from "../../src/token/AccessTokenClaims.ts"
-import { Principal } from "../../src/token/Principal.ts"
+import { CurrentPrincipal, Principal } from "../../src/token/Principal.ts"
 import { goodClaims, makeKey, now, verifierLayer, verify } from "./TestIssuer.ts"
 
 const claimsOf = (claims: object): AccessTokenClaims => {
@@ -172,6 +172,32 @@ describe("a principal", () => {
       assert.isTrue(Result.isSuccess(Schema.decodeUnknownResult(Principal)(found)))
       assert.strictEqual(found._tag, service ? "Service" : "User")
     }))
+  })
+
+  it("read back, is one by all of its members, and by nothing else in their place", () => {
+    const isPrincipal = Schema.is(Principal)
+    const whole = [
+      principalOf(
+        claimsOf({ act: { sub: "0oa5" }, email: "a@b", email_verified: true, acr: "a", auth_time: 1, sid: "s" }),
+        true
+      ),
+      principalOf(claimsOf({ uid: undefined, sub: "0oa1client" }), true)
+    ]
+    const optional = ["uid", "email", "emailVerified", "acr", "authTime", "sessionId", "actor", "issuer"]
+    for (const one of whole) {
+      for (const member of Object.keys(one)) {
+        const { [member]: _, ...others }: Readonly<Record<string, unknown>> = { ...one }
+        const mayLack = optional.includes(member) || member === "clientId" && one._tag === "User"
+        assert.strictEqual(isPrincipal(others), mayLack, `${one._tag} without ${member}`)
+        for (const value of [null, [5], { subject: 5 }]) {
+          assert.isFalse(isPrincipal({ ...one, [member]: value }), `${one._tag} with another ${member}`)
+        }
+      }
+    }
+  })
+
+  it("that nobody provides is asked for by its name", () => {
+    assert.throws(() => Context.getUnsafe(Context.empty(), CurrentPrincipal), "effect-okta/token/CurrentPrincipal")
   })
 
   it.effect("comes out of the whole pipeline, and nothing of the token's text with it", () =>

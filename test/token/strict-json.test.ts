@@ -14,6 +14,7 @@ const accepted: ReadonlyArray<readonly [text: string, value: unknown]> = [
   ["{\"a\":\"{:[,]}\",\"b\":\"\\\"a\\\":1\"}", { a: "{:[,]}", b: "\"a\":1" }],
   ["{\"\\\\\":1,\"\\\"\":2,\":\":3}", { "\\": 1, "\"": 2, ":": 3 }],
   ["{\"a\\\\\":1,\"b\":\"\\\\\\\\\"}", { "a\\": 1, b: "\\\\" }],
+  ["{\"a\":\"\\\"b:\"}", { a: "\"b:" }],
   ["{\"a\":1,\"A\":2,\"ä\":3,\"a\u0308\":4}", { a: 1, A: 2, "ä": 3, "a\u0308": 4 }],
   ["{\"emoji\":\"\\ud83d\\ude00😀\"}", { emoji: "😀😀" }],
   ["{\"\":0}", { "": 0 }],
@@ -31,6 +32,8 @@ const refused: ReadonlyArray<readonly [what: string, text: string | Uint8Array]>
   ["single quotation marks", "{'a':1}"],
   ["an unclosed object", "{\"a\":1"],
   ["an unclosed string", "{\"a"],
+  ["an unclosed string and nothing else", "\"a"],
+  ["an escape that is none", "\"\\uzzzz\""],
   ["a closing bracket too many", "{}]"],
   ["a control character in a string", "{\"a\":\"\n\"}"],
   ["NaN", "{\"a\":NaN}"],
@@ -77,6 +80,15 @@ describe("the JSON of a token", () => {
     assert.isDefined(parse(`${"{\"a\":".repeat(31)}{}${"}".repeat(31)}`))
     assert.isDefined(parse(`[${Array.from({ length: 1000 }, () => "[[]]").join()}]`))
     assert.isDefined(parse(JSON.stringify("[".repeat(1000))))
+  })
+
+  it("lone surrogates are let through where they may be", () => {
+    for (const text of ["\"\\ud800\"", "{\"\\udc00\":1}"]) {
+      assert.deepStrictEqual<unknown>(
+        StrictJson.parse(Buffer.from(text), { deepest: 32, loneSurrogates: true }),
+        JSON.parse(text)
+      )
+    }
   })
 
   it("members named like those of Object.prototype are mere data", () => {

@@ -343,6 +343,14 @@ describe("the verdict cache itself", () => {
     assert.strictEqual(held(cache, "fghi"), "fhi")
   })
 
+  it("holds one where one is its capacity, and none where none is", () => {
+    for (const [capacity, expected] of [[1, "b"], [0, ""], [-1, ""]] as const) {
+      const cache = VerdictCache.make<string>(capacity)
+      for (const token of "ab") cache.set(token, token, 100)
+      assert.strictEqual(held(cache, "ab"), expected, String(capacity))
+    }
+  })
+
   it("a verdict put in again takes the place of the old one", () => {
     const cache = VerdictCache.make<string>(2)
     cache.set("a", "a", 100)
