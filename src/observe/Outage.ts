@@ -7,35 +7,43 @@ const warningInterval = 60_000
 export type Watching = <A, E extends { readonly message: string }, R>(
   asked: Effect.Effect<A, E, R>,
   /** Whether nothing was learned; any other failure is an answer. */
-  isAway: (error: E) => boolean
+  isAway: (error: E) => boolean,
+  /** What is asked, where one thing may fail while others go on: it is back when the last that has failed is. */
+  what?: string
 ) => Effect.Effect<A, E, R>
 
 /**
  * Warns that something is away when it is noticed, and once a minute as long as it is, however many ask for it; and says when it is
  * back.
  */
-export const make = (name: string): Watching => {
+export const make = (
+  name: string,
+  warn: (message: string) => Effect.Effect<void> = Effect.logWarning
+): Watching => {
   let away = false
   let warnedAt = -Infinity
+  let missed: string | undefined
 
-  const gone = (message: string) =>
+  const gone = (message: string, what: string | undefined) =>
     Clock.clockWith((clock) => {
+      missed = what
       const now = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       if (now - warnedAt < warningInterval) return Effect.void
       away = true
       warnedAt = now
-      return Effect.logWarning(message)
+      return warn(message)
     })
 
-  const back = Effect.suspend(() => {
-    if (!away) return Effect.void
-    away = false
-    return Effect.logInfo(`${name} is available again`)
-  })
+  const back = (what: string | undefined) =>
+    Effect.suspend(() => {
+      if (!away || what !== missed) return Effect.void
+      away = false
+      return Effect.logInfo(`${name} is available again`)
+    })
 
-  return (asked, isAway) =>
+  return (asked, isAway, what) =>
     asked.pipe(
-      Effect.tap(back),
-      Effect.tapError((error) => isAway(error) ? gone(error.message) : back)
+      Effect.tap(back(what)),
+      Effect.tapError((error) => isAway(error) ? gone(error.message, what) : back(what))
     )
 }

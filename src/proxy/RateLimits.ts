@@ -5,6 +5,7 @@ import { isIPv6 } from "node:net"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { count as counted, rateLimited } from "../observe/Telemetry.ts"
+import { StoreOutage } from "../store/ObservedStore.ts"
 import { StoreUnavailable } from "../store/Store.ts"
 import { lifetime as pendingFor } from "./authorize/Flow.ts"
 import { addressOf } from "./ClientAddress.ts"
@@ -57,6 +58,7 @@ export class RateLimits extends Context.Service<RateLimits, {
       const { maxPendingSignIns, requestsPerMinute, trustedProxies } = yield* proxySettings
       const sealed = yield* Sealed
       const limiter = yield* RateLimiter.RateLimiter
+      const watching = yield* StoreOutage
       let warned = trustedProxies > 0
 
       const pending = PendingSignIns.make(yield* RateLimiter.RateLimiterStore, {
@@ -64,6 +66,9 @@ export class RateLimits extends Context.Service<RateLimits, {
         limit: maxPendingSignIns,
         window: pendingFor
       })
+
+      const watched = <A>(counting: Effect.Effect<A, TooManyRequests | StoreUnavailable>) =>
+        watching(counting, ({ _tag }) => _tag === "StoreUnavailable", "count")
 
       const count = (key: string, what: string) =>
         limiter.consume({
@@ -73,7 +78,7 @@ export class RateLimits extends Context.Service<RateLimits, {
           algorithm: "fixed-window",
           onExceeded: "fail"
         })
-          .pipe(Effect.asVoid, Effect.mapError(asTrouble(what)))
+          .pipe(Effect.asVoid, Effect.mapError(asTrouble(what)), watched)
 
       /** One of 16,384 places. */
       const placeOf = (text: string) =>
@@ -106,6 +111,7 @@ export class RateLimits extends Context.Service<RateLimits, {
           countIn(`${endpoint}/client`, clientId, "requests of one client").pipe(noted(endpoint, "client")),
         signIn: pending.begin.pipe(
           Effect.mapError(asTrouble(onTheirWay)),
+          watched,
           Effect.filterOrFail(
             (retryAfter) => retryAfter === undefined,
             (retryAfter = 0) => new TooManyRequests({ what: onTheirWay, retryAfter })

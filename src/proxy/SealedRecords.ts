@@ -1,6 +1,6 @@
 import { Effect, Option, Schema } from "effect"
 import type { Duration } from "effect"
-import type { Store, StoreUnavailable } from "../store/Store.ts"
+import { type Store, StoreUnavailable } from "../store/Store.ts"
 import type { Purpose, Sealed } from "./Sealed.ts"
 
 /** A record as the store holds it at the moment. */
@@ -11,6 +11,21 @@ export interface Found<A> {
   readonly text: string
   readonly value: A
 }
+
+/**
+ * Tries a write, which gives whether it was done, so often as others were faster. Only they are a reason to try again: a store
+ * that does not answer takes half a second to say so.
+ */
+export const unlessOutrun = (
+  write: Effect.Effect<boolean, StoreUnavailable>,
+  tries: number
+): Effect.Effect<void, StoreUnavailable> =>
+  Effect.flatMap(
+    Effect.repeat(write, { until: (done) => done, times: tries - 1 }),
+    (done) => done ? Effect.void : Effect.andThen(Effect.logError(outrun.message), Effect.fail(outrun))
+  )
+
+const outrun = new StoreUnavailable({ operation: "compareAndSet", reason: "another writer was always faster" })
 
 /** What records are kept in. */
 export interface Keeping {

@@ -23,11 +23,14 @@ const used = "used"
 /** A use that has got to this name, of several, and may have got no further. */
 const begun = "begun"
 
-const unfinished = new StoreUnavailable({
+const undecided = new StoreUnavailable({
   operation: "putIfAbsent",
   reason:
     "another server has begun to note a use, by a secret that this one does not have, and nobody knows whether it did"
 })
+
+/** The store is there, so that nobody else says it. */
+const unfinished = Effect.andThen(Effect.logError(undecided.message), Effect.fail(undecided))
 
 /**
  * Tells whether something is used for the first time, of all servers of the deployment, whichever secret each of them hashes

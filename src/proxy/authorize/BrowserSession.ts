@@ -1,5 +1,5 @@
 import { Duration, Effect, Option, Schema } from "effect"
-import { type Store, StoreUnavailable } from "../../store/Store.ts"
+import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import type { Sealed } from "../Sealed.ts"
 import * as SealedRecords from "../SealedRecords.ts"
 
@@ -43,14 +43,7 @@ export const make = (
 
   return {
     // Another tab of the browser may have come back in the same moment.
-    add: (browser, grantId) =>
-      add(browser, grantId).pipe(
-        Effect.filterOrFail(
-          (done) => done,
-          () => new StoreUnavailable({ operation: "compareAndSet", reason: "another writer was always faster" })
-        ),
-        Effect.retry({ times: 5 })
-      ),
+    add: (browser, grantId) => SealedRecords.unlessOutrun(add(browser, grantId), 6),
     end: Effect.fnUntraced(function*(browser, endGrant) {
       let found = yield* records.find(browser)
       while (Option.isSome(found) && found.value.value.grants.length > 0) {

@@ -204,8 +204,9 @@ export const routes: Layer.Layer<
         Effect.map((outcome) => answer(flow.request, settings, request.method, outcome)),
         Effect.catch((failure) => {
           const outcome = failure._tag === "NotAdmitted" ? notAdmitted : fromFailure(failure)
+          const log = failure._tag === "StoreUnavailable" ? Effect.logDebug : Effect.logWarning
           return Effect.as(
-            Effect.logWarning(`A sign-in at Okta came to nothing. ${failure.message}`),
+            log(`A sign-in at Okta came to nothing. ${failure.message}`),
             failure._tag === "NotAdmitted"
               ? refusalPage(answerUrl(flow.request, settings, outcome))
               : answer(flow.request, settings, request.method, outcome)

@@ -65,8 +65,8 @@ const page = (trouble: Trouble, again: Again): HttpServerResponse.HttpServerResp
   }
 }
 
-/** Logs the trouble, and tells the person. */
+/** Logs the trouble, unless it is told where the store is asked, and tells the person. */
 export const tell = (again: Again) => (trouble: Trouble): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-  const log = trouble._tag === "StoreUnavailable" ? Effect.logError : Effect.logWarning
+  const log = trouble._tag === "StoreUnavailable" ? Effect.logDebug : Effect.logWarning
   return Effect.as(log(trouble.message), page(trouble, again))
 }

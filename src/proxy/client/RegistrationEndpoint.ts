@@ -73,7 +73,7 @@ export const routes: Layer.Layer<
                 Effect.succeed(refused(413, "invalid_client_metadata", "The metadata is too large.")),
               TooManyRequests: ({ message, retryAfter }) =>
                 Effect.as(Effect.logWarning(message), away(429, retryAfter)),
-              StoreUnavailable: ({ message }) => Effect.as(Effect.logError(message), away(503, 5000)),
+              StoreUnavailable: ({ message }) => Effect.as(Effect.logDebug(message), away(503, 5000)),
               RegistrationError: ({ code, message }) => Effect.succeed(refused(400, code, message))
             })
           )

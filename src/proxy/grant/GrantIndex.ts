@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Option, Schema } from "effect"
 import { createHash } from "node:crypto"
-import { StoreUnavailable } from "../../store/Store.ts"
+import type { StoreUnavailable } from "../../store/Store.ts"
 import type { User } from "../../token/Principal.ts"
 import { clientHandle } from "../Audit.ts"
 import * as SealedRecords from "../SealedRecords.ts"
@@ -131,8 +131,8 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
   /** Changes a record, unless nothing is to be changed: then the change gives back what it was given. */
-  const update = (record: string, change: (grants: List["grants"]) => List["grants"]) =>
-    Effect.gen(function*() {
+  const update = (record: string, change: (grants: List["grants"]) => List["grants"]) => {
+    const write = Effect.gen(function*() {
       const now = yield* nowInSeconds
       const found = Option.getOrUndefined(yield* lists.find(record))
       const before = (found?.value.grants ?? []).filter((entry) => endOf(entry) > now)
@@ -143,14 +143,9 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
       return found === undefined
         ? yield* lists.addNew(record, { grants }, ttl)
         : Option.isSome(yield* lists.replace(record, found, { grants }, ttl))
-    }).pipe(
-      // Only those who were faster are a reason to try again: a store that does not answer takes half a second to say so.
-      Effect.repeat({ until: (done) => done, times: tries }),
-      Effect.filterOrFail(
-        (done) => done,
-        () => new StoreUnavailable({ operation: "compareAndSet", reason: "another writer was always faster" })
-      )
-    )
+    })
+    return SealedRecords.unlessOutrun(write, tries)
+  }
 
   const without = (grants: List["grants"], id: string) =>
     grants.some((grant) => grant.id === id) ? grants.filter((grant) => grant.id !== id) : grants

@@ -104,10 +104,13 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
   }
 }
 
+/** What is told once a minute where it is noticed, and not once for each request that it concerns. */
+const isTold = ({ _tag }: TokenRefusal) => _tag === "StoreUnavailable" || _tag === "DpopProofsUnavailable"
+
 /** Logs why a client gets no tokens, and answers it. */
 export const refuse = (error: TokenRefusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const answer = refusal(error)
-  const log = answer.status === 503 ? Effect.logWarning : Effect.logInfo
+  const log = isTold(error) ? Effect.logDebug : answer.status === 503 ? Effect.logWarning : Effect.logInfo
   return noteError(error).pipe(
     Effect.andThen(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag })),
     Effect.as(answer)

@@ -11,6 +11,7 @@ import { proxySettings } from "../../../src/proxy/ProxySettings.ts"
 import { Sealed } from "../../../src/proxy/Sealed.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
+import { recorder } from "../../support/FaultScene.ts"
 import { configLayer, loopbackUrl, now, secret } from "../ProxyTest.ts"
 
 /** What it takes to know a browser, with a store of its own. */
@@ -281,9 +282,23 @@ describe("the grants of a browser", () => {
         store: { ...store, compareAndSet: () => Effect.sync(() => ++tries > 100) }
       })
       yield* busy.add("two", "a")
-      const failure = yield* Effect.flip(busy.add("two", "b"))
+      const { layer, lines } = recorder()
+      const failure = yield* Effect.flip(Effect.provide(busy.add("two", "b"), layer))
       assert.instanceOf(failure, StoreUnavailable)
       assert.strictEqual(tries, 6)
+      // The store is there, so that nobody else would say it.
+      assert.deepStrictEqual(lines, [`Error: ${failure.message}`])
+    }))
+
+  it.effect("are not tried again where the store is away", () =>
+    Effect.gen(function*() {
+      const { sealed, store } = yield* parts()
+      let tries = 0
+      const away = new StoreUnavailable({ operation: "get", reason: "it is away" })
+      const get = () => Effect.suspend(() => Effect.fail((tries++, away)))
+      const sessions = BrowserSession.make({ sealed, store: { ...store, get } })
+      assert.strictEqual(yield* Effect.flip(sessions.add("one", "a")), away)
+      assert.strictEqual(tries, 1)
     }))
 
   it.effect("that come while the others are ended are ended as well", () =>
