@@ -171,7 +171,7 @@ export const make = (): Signature["Service"] => {
     turnEnds = false
     spent = 0
     if (first === undefined) return
-    if (others.length === 0 && inPool === 0) {
+    if (others.length === 0) {
       budget = budgets.alone
       spent = first.method.cost
       first.resume(verifyHere(first.method, first.key, first.signingInput, first.signature) ? valid : invalid)

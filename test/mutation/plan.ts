@@ -16,7 +16,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
     "token/several-issuers",
     "observe/telemetry"
   ],
-  "token/Signature.ts": ["token/signature", "token/verifier-algorithms"],
+  "token/Signature.ts": ["token/signature-turns", "token/signature", "token/verifier-algorithms"],
   "resource/Challenge.ts": ["resource/challenge"],
   "proxy/authorize/RedirectUri.ts": ["proxy/authorize/redirect-uri"],
   "proxy/authorize/Parameters.ts": ["proxy/authorize/parameters"],

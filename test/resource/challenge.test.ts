@@ -11,7 +11,12 @@ import {
   InsufficientScope
 } from "../../src/resource/PolicyRefusal.ts"
 import { ForbiddenOrigin } from "../../src/resource/RequestOrigin.ts"
-import { DpopNonceRequired, DpopProofsUnavailable } from "../../src/token/DpopError.ts"
+import {
+  DpopNonceRequired,
+  DpopProofsUnavailable,
+  InvalidDpopProof,
+  InvalidTokenBinding
+} from "../../src/token/DpopError.ts"
 import * as TokenError from "../../src/token/TokenError.ts"
 
 const issuer = "https://acme.okta.com/oauth2/default"
@@ -23,8 +28,10 @@ const context: Challenge.ChallengeContext = {
 }
 
 const answerOf = async (refusal: Challenge.Refusal, to: Challenge.ChallengeContext = context) => {
-  const { body, headers, status } = HttpServerResponse.toWeb(Challenge.answer(refusal, to))
-  const { "content-length": _, "content-type": type, ...others } = Object.fromEntries(headers)
+  const response = Challenge.answer(refusal, to)
+  const { body, status } = HttpServerResponse.toWeb(response)
+  // As they are sent, which those of the web would tidy up.
+  const { "content-length": _, "content-type": type, ...others } = { ...response.headers }
   assert.match(String(type), /^application\/json/)
   return { status, headers: others, body: await new Response(body).json() }
 }
@@ -92,6 +99,14 @@ const stronger = {
   scope: "files:read"
 }
 
+const nonceNeeded = challenged(401, {
+  error: "use_dpop_nonce",
+  error_description: "The DPoP proof needs the nonce that is given here.",
+  resource_metadata: metadataUrl,
+  scope
+})
+const withNonce = { ...nonceNeeded, headers: { ...nonceNeeded.headers, "dpop-nonce": "n" } }
+
 const cases: ReadonlyArray<readonly [what: string, refusal: Challenge.Refusal, expected: object]> = [
   ["no credentials", { _tag: "NoCredentials" }, challenged(401, { resource_metadata: metadataUrl, scope })],
   [
@@ -156,6 +171,32 @@ const cases: ReadonlyArray<readonly [what: string, refusal: Challenge.Refusal, e
     new ForbiddenOrigin({ header: "origin", actual: "https://evil.example" }),
     plain(403, "access_denied", "Requests from there are not allowed.")
   ],
+  [
+    "a token that is bound to a key, sent as if it were not",
+    new InvalidTokenBinding({ reason: "is bound to a key" }),
+    challenged(401, {
+      error: "invalid_token",
+      error_description: "The access token was not sent in the way that it has to be.",
+      resource_metadata: metadataUrl,
+      scope
+    })
+  ],
+  [
+    "a proof that is not good",
+    new InvalidDpopProof({ reason: "is of the future" }),
+    challenged(401, {
+      error: "invalid_dpop_proof",
+      error_description: "The DPoP proof is not good for this request.",
+      resource_metadata: metadataUrl,
+      scope
+    })
+  ],
+  ["a proof without a nonce", new DpopNonceRequired({ nonce: "n" }), withNonce],
+  [
+    "proofs that cannot be told apart",
+    new DpopProofsUnavailable({ reason: "the store is away" }),
+    plain(503, "temporarily_unavailable", "The DPoP proof cannot be checked at the moment.", { "retry-after": "5" })
+  ],
   ["no metadata of Okta's", new DiscoveryFailed(away), uncheckable(5)],
   ["no keys of Okta's, for a while", new KeysUnavailable({ ...away, retryAfter: 12_001 }), uncheckable(13)],
   [
@@ -185,10 +226,6 @@ describe("the answer to a refused request", () => {
         "DPoP error=\"insufficient_scope\", error_description=\"The access token does not allow this operation.\", " +
           `scope="b", ${algs}`
       )
-      const away = await answerOf(new DpopProofsUnavailable({ reason: "it is away" }))
-      assert.deepStrictEqual([away.status, away.headers["retry-after"]], [503, "5"])
-      const nonce = await answerOf(new DpopNonceRequired({ nonce: "n" }), { ...context, schemes: ["DPoP"] })
-      assert.deepStrictEqual([nonce.status, nonce.headers["dpop-nonce"]], [401, "n"])
     }))
 
   it.effect("names neither metadata nor scopes where there are none", () =>

@@ -2,6 +2,8 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import {
   constants,
+  createECDH,
+  createHash,
   createPublicKey,
   generateKeyPairSync,
   type JsonWebKey,
@@ -153,6 +155,40 @@ const every: ReadonlyArray<Signed> = [
   signed("Ed25519", null, ed, ed25519)
 ]
 
+const orders: { readonly [curve: string]: readonly [node: string, order: bigint] } = {
+  "P-256": ["prime256v1", 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n],
+  "P-521": [
+    "secp521r1",
+    2n ** 521n - 0x5ae79787c40d069948033feb708f65a2fc44a36477663b851449048e16ec79bf7n
+  ]
+}
+
+const power = (base: bigint, exponent: bigint, modulus: bigint): bigint => {
+  if (exponent === 0n) return 1n
+  const half = power(base * base % modulus, exponent / 2n, modulus)
+  return exponent % 2n === 0n ? half : half * base % modulus
+}
+
+/** A signature with this very S, and the key that makes it one: whoever chooses the key can have any. */
+const withS = (curve: string, digest: string, half: number, s: bigint) => {
+  const [name, order] = orders[curve] ?? assert.fail(curve)
+  const bytes = (value: bigint) => Buffer.from(value.toString(16).padStart(2 * half, "0"), "hex")
+  const number = (value: Buffer) => BigInt(`0x${value.toString("hex")}`)
+  const pointOf = (scalar: bigint) => {
+    const ecdh = createECDH(name)
+    ecdh.setPrivateKey(bytes(scalar))
+    const point = ecdh.getPublicKey()
+    return { x: point.subarray(1, 1 + half), y: point.subarray(1 + half) }
+  }
+  const nonce = 7n
+  const r = number(pointOf(nonce).x) % order
+  const hash = number(createHash(digest).update(text).digest())
+  const scalar = ((s * nonce - hash) % order + order) * power(r, order - 2n, order) % order
+  const { x, y } = pointOf(scalar)
+  const key = publicKey({ kty: "EC", crv: curve, x: x.toString("base64url"), y: y.toString("base64url") })
+  return { key, signature: Buffer.concat([bytes(r), bytes(s)]) }
+}
+
 layer(Signature.layer)("Signature", (it) => {
   for (const [source, algorithm, key, text, signature] of printed) {
     it.effect(`accepts the ${algorithm} signature of ${source}, and no other text under it`, () =>
@@ -202,6 +238,9 @@ layer(Signature.layer)("Signature", (it) => {
       const der = signed("ES256", "sha256", curve, p256, { dsaEncoding: "der" })
       assert.isFalse(yield* verify("ES256", der.key, text, der.signature), "DER")
       assert.isFalse(yield* verify("RS256", der.key, text, der.signature), "ECDSA called RS256")
+      const zeros = Buffer.alloc(1)
+      const [r, s] = [every[4]!.signature.subarray(0, 32), every[4]!.signature.subarray(32)]
+      assert.isFalse(yield* verify("ES256", every[4]!.key, text, Buffer.concat([zeros, r, zeros, s])), "leading zeros")
       const shortSalt = signed("PS256", "sha256", rsa, rsa7515, { ...pss, saltLength: 20 })
       assert.isFalse(yield* verify("PS256", shortSalt.key, text, shortSalt.signature), "a shorter salt")
       const sha1 = signed("RS256", "sha1", rsa, rsa7515)
@@ -230,6 +269,23 @@ layer(Signature.layer)("Signature", (it) => {
             nativeVerify(digest, Buffer.from(text), { key, ...p1363 }, signature),
             signature.toString("hex")
           )
+        }
+      }
+    }))
+
+  it.effect("accepts any S that there can be, as short and as high as it may be", () =>
+    Effect.gen(function*() {
+      const sizes = [
+        ["ES256", "sha256", "P-256", 32, [1, 31]],
+        // With these the length of the whole becomes one that takes two bytes in DER.
+        ["ES512", "sha512", "P-521", 66, [1, 56, 57, 58, 59, 60, 65]]
+      ] as const
+      for (const [algorithm, digest, curve, half, lengths] of sizes) {
+        for (
+          const s of lengths.flatMap((size) => [0x01, 0x7f, 0x80].map((first) => BigInt(first) << BigInt(8 * size - 8)))
+        ) {
+          const { key, signature } = withS(curve, digest, half, s)
+          assert.isTrue(yield* verify(algorithm, key, text, signature), `${algorithm} ${s.toString(16)}`)
         }
       }
     }))
