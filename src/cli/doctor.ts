@@ -24,8 +24,8 @@ import type { StoreChecked } from "./doctor/SecretChecks.ts"
 import { mistakes } from "./doctor/SettingsChecks.ts"
 import { Ended } from "./Ended.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
+import * as SettingFiles from "./SettingFiles.ts"
 import { settingFlags, timeout as readTimeout, withSettings } from "./settings.ts"
-import * as SigningKeysFile from "./SigningKeysFile.ts"
 
 const given = (name: string) =>
   Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
@@ -84,7 +84,7 @@ const chosenStore: Effect.Effect<StoreChecked> = Effect.gen(function*() {
 export const diagnose = Effect.fnUntraced(function*(
   examination: Omit<Examination, "store"> & { readonly store?: StoreChecked | undefined }
 ): Effect.fn.Return<Diagnosis, InvalidConfiguration, OktaHttp | FileSystem.FileSystem | Path.Path> {
-  const withKeys = ConfigProvider.layer(yield* SigningKeysFile.provider)
+  const withKeys = ConfigProvider.layer(yield* SettingFiles.provider)
   const environment = yield* Effect.provide(KeptSecrets.existing, withKeys)
   return yield* Effect.gen(function*() {
     return yield* examine({ ...examination, store: examination.store ?? (yield* chosenStore) })

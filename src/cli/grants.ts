@@ -8,8 +8,8 @@ import { Grants, type GrantsOf, GrantSummary, type NoGrants } from "../proxy/Gra
 import type { StoreUnavailable } from "../store/Store.ts"
 import { end, type Ended, wrongSettings } from "./Ended.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
+import * as SettingFiles from "./SettingFiles.ts"
 import { settingFlags, withSettings } from "./settings.ts"
-import * as SigningKeysFile from "./SigningKeysFile.ts"
 
 const given = (name: string) =>
   Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
@@ -18,6 +18,7 @@ const mistake = (field: string, message: string) => new InvalidConfiguration({ p
 
 /** Fails where a store or secrets would be made up: in those are no grants. */
 const checkExisting = Effect.gen(function*() {
+  yield* SettingFiles.check(Effect.void)
   if ((yield* given("ENCRYPTION_SECRET")) === "") {
     return yield* mistake(
       "ENCRYPTION_SECRET",
@@ -69,7 +70,7 @@ const withGrants = (
   Effect.gen(function*() {
     const environment = yield* Effect.provide(
       KeptSecrets.existing,
-      ConfigProvider.layer(yield* SigningKeysFile.provider)
+      ConfigProvider.layer(yield* SettingFiles.provider)
     )
     const okta = OktaAuth.layerConfig().pipe(Layer.provide(NodeHttpClient.layerUndici))
     return yield* Effect.andThen(checkExisting, Effect.provide(Effect.flatMap(Grants, run), okta)).pipe(

@@ -12,6 +12,7 @@ import * as Gateway from "./Gateway.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as NodeServer from "./NodeServer.ts"
 import * as PlainRequest from "./PlainRequest.ts"
+import * as SettingFiles from "./SettingFiles.ts"
 import { host, library, named, policy, port, settingFlags, timeout, upstream, withSettings } from "./settings.ts"
 import * as SigningKeysFile from "./SigningKeysFile.ts"
 import * as Startup from "./Startup.ts"
@@ -52,8 +53,7 @@ const checkSettings = Effect.fnUntraced(function*(options: ServeOptions) {
     policy: yield* Effect.result(policy),
     host: host(options.host),
     upstream: upstream(options.upstream),
-    timeout: timeout(options.timeout),
-    signingKeys: yield* Effect.result(SigningKeysFile.check)
+    timeout: timeout(options.timeout)
   }
   const problems = Object.values(checks).flatMap((check: Result.Result<unknown, InvalidConfiguration>) =>
     Result.isFailure(check) ? check.failure.problems : []
@@ -67,7 +67,7 @@ export const layer = (
 ): Layer.Layer<never, OktaAuth.StartError | HttpServerError.ServeError> =>
   Layer.unwrap(
     Effect.gen(function*() {
-      const environment = yield* SigningKeysFile.provider
+      const environment = yield* SettingFiles.provider
       return Effect.andThen(checkSettings(options), KeptSecrets.provider).pipe(
         Effect.map((provider) => Layer.provide(serving(options), ConfigProvider.layer(provider))),
         Layer.unwrap,

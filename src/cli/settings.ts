@@ -7,6 +7,7 @@ import { withoutUserinfo } from "../config/PublicUrl.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
 import type { Policy } from "../resource/Policy.ts"
 import { compile } from "../resource/Rule.ts"
+import * as SettingFiles from "./SettingFiles.ts"
 
 /** A flag named like the environment variable that it takes the place of. */
 export const setting = (variable: string, description: string) =>
@@ -31,6 +32,7 @@ export const settingFlags = {
   [variables.revokedBefore]: setting(variables.revokedBefore, "Proxy mode: ends whatever was issued before this time"),
   [variables.trustedProxies]: setting(variables.trustedProxies, "Proxy mode: number of reverse proxies in front"),
   SIGNING_KEYS_FILE: setting("SIGNING_KEYS_FILE", "Proxy mode: file with the signing keys, read again on SIGHUP"),
+  CLIENTS_FILE: setting("CLIENTS_FILE", "Proxy mode: file with the list of configured clients, in JSON"),
   [variables.enterpriseManaged]: setting(
     variables.enterpriseManaged,
     "Proxy mode: take Okta's word for people from clients (Cross App Access): true, false or only"
@@ -164,4 +166,4 @@ export const named = ({ problems }: InvalidConfiguration): InvalidConfiguration 
 
 /** The settings of the library. */
 export const library = (options: Partial<OktaOptions>): Effect.Effect<Settings, InvalidConfiguration> =>
-  Effect.mapError(Effect.provide(OktaConfig, StoreChoice.checked(layerConfig(options))), named)
+  SettingFiles.check(Effect.mapError(Effect.provide(OktaConfig, StoreChoice.checked(layerConfig(options))), named))

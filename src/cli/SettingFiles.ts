@@ -1,0 +1,108 @@
+import { Config, ConfigProvider, Effect, Predicate, Redacted, Result } from "effect"
+import { readFileSync } from "node:fs"
+import { variables } from "../config/Environment.ts"
+import { type ConfigurationProblem, InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+
+/** A setting that may be in a file, and the variable that names it. */
+interface Place {
+  readonly variable: string
+  readonly setting: string
+  /** What the file is to hold. */
+  readonly holds: string
+}
+
+/** Where the ring of signing keys may be. */
+export const signingKeys: Place = {
+  variable: "SIGNING_KEYS_FILE",
+  setting: variables.signingKeys,
+  holds: "a JWK Set of private keys"
+}
+
+/** Where the list of configured clients may be. */
+const clients: Place = { variable: "CLIENTS_FILE", setting: variables.clients, holds: "a list of clients" }
+
+const given = (name: string) =>
+  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
+
+/** The name of the file, or nothing. */
+export const fileOf = ({ variable }: Place): Effect.Effect<string> => given(variable)
+
+const codeOf = (error: unknown) => Predicate.hasProperty(error, "code") ? String(error.code) : "unknown"
+
+/** Where the text stops being JSON. The parser's own words may quote a secret. */
+const positionIn = (error: unknown) => / \(line \d+ column \d+\)/.exec(String(error))?.[0] ?? ""
+
+/** What is in a file, as long as that is JSON. */
+export const read = (
+  { holds, variable }: Place,
+  file: string
+): Result.Result<Redacted.Redacted<string>, InvalidConfiguration> => {
+  const mistake = (problem: string) =>
+    new InvalidConfiguration({
+      problems: [{ field: variable, value: file, message: `${problem}. Name a file that holds ${holds}.` }]
+    })
+  return Result.gen(function*() {
+    const text = yield* Result.try({
+      try: () => readFileSync(file, "utf8"),
+      catch: (error) => mistake(`cannot be read (${codeOf(error)})`)
+    })
+    yield* Result.try({
+      try: (): unknown => JSON.parse(text),
+      catch: (error) => mistake(`is not JSON${positionIn(error)}`)
+    })
+    return Redacted.make(text)
+  })
+}
+
+/** The files that are named, and what is in them. */
+const named = Effect.map(
+  Effect.forEach([signingKeys, clients], (place) => Effect.map(fileOf(place), (file) => ({ ...place, file }))),
+  (places) => places.filter(({ file }) => file !== "").map((place) => ({ ...place, content: read(place, place.file) }))
+)
+
+/** The environment, with the settings that are in files. */
+export const provider: Effect.Effect<ConfigProvider.ConfigProvider> = Effect.gen(function*() {
+  const environment = yield* ConfigProvider.ConfigProvider
+  const contents = (yield* named).flatMap(({ content, setting }) =>
+    Result.isSuccess(content) ? [[setting, Redacted.value(content.success)] as const] : []
+  )
+  return ConfigProvider.orElse(environment, ConfigProvider.fromUnknown(Object.fromEntries(contents)))
+})
+
+/** The files that are named, with what is wrong with each: it has to be in order, and the only place of its setting. */
+const checked = Effect.flatMap(
+  named,
+  (files) =>
+    Effect.forEach(files, ({ content, file, setting, variable }) =>
+      Effect.map(given(setting), (used) => {
+        const problems: ReadonlyArray<ConfigurationProblem> = Result.isFailure(content)
+          ? content.failure.problems
+          : used === "" || used === Redacted.value(content.success).trim()
+          ? []
+          : [{ field: variable, value: file, message: `is set beside ${setting}. Take one of them away.` }]
+        return { file, problems, setting, variable }
+      }))
+)
+
+/**
+ * Settings that are read from the environment of `provider`, or everything that is wrong with them and with the files: mistakes
+ * in a file are told by its name.
+ */
+export const check = <A>(settings: Effect.Effect<A, InvalidConfiguration>): Effect.Effect<A, InvalidConfiguration> =>
+  Effect.gen(function*() {
+    const files = yield* checked
+    const read = yield* Effect.result(settings)
+    const own = Result.isSuccess(read) ? [] : read.failure.problems.flatMap((problem) => {
+      const place = files.find(({ setting }) => problem.field.split("[", 1)[0] === setting)
+      if (place === undefined) return [problem]
+      const { file, problems, setting, variable } = place
+      // Of what cannot be read, nothing else is known to be wrong.
+      return problems.length > 0 ? [] : [{
+        ...problem,
+        field: variable + problem.field.slice(setting.length),
+        message: `${problem.message} The file is ${file}.`
+      }]
+    })
+    const all = [...own, ...files.flatMap(({ problems }) => problems)]
+    return yield* all.length > 0 ? new InvalidConfiguration({ problems: all }) : Effect.fromResult(read)
+  })
