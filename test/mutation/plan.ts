@@ -5,7 +5,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/HeaderPolicy.ts": ["token/header-policy"],
   "token/ClaimsCheck.ts": ["token/claims-check", "token/verifier-refusals", "token/verifier"],
   "token/AccessTokenClaims.ts": ["token/claims-check", "token/verifier-refusals", "token/principal"],
-  "token/Principal.ts": ["token/principal"],
+  "token/Principal.ts": ["token/principal", "token/services"],
   "token/TokenError.ts": ["token/token-error-text"],
   "token/VerdictCache.ts": ["token/verdict-cache"],
   "token/TokenVerifier.ts": [
@@ -14,9 +14,10 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
     "token/verifier-algorithms",
     "token/verifier-refusals",
     "token/several-issuers",
-    "observe/telemetry"
+    "observe/verifier-telemetry",
+    "token/services"
   ],
-  "token/Signature.ts": ["token/signature-turns", "token/signature", "token/verifier-algorithms"],
+  "token/Signature.ts": ["token/signature-turns", "token/signature", "token/verifier-algorithms", "token/services"],
   "resource/Challenge.ts": ["resource/challenge"],
   "proxy/authorize/RedirectUri.ts": ["proxy/authorize/redirect-uri"],
   "proxy/authorize/Parameters.ts": ["proxy/authorize/parameters"],
@@ -69,7 +70,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/Remembered.ts": ["token/remembered"],
   "token/SeveralIssuers.ts": ["token/several-issuers"],
   "token/SubjectToken.ts": ["token/introspecting-verifier"],
-  "token/TokenIntrospection.ts": ["token/introspection"],
+  "token/TokenIntrospection.ts": ["token/introspection", "token/services"],
   "proxy/authorize/Closed.ts": ["proxy/authorize/leaving"],
   "proxy/authorize/Connections.ts": ["proxy/authorize/connections"],
   "proxy/authorize/ConnectionsPage.ts": ["proxy/authorize/pages"],

@@ -1,69 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { metrics } from "../../src/observe/Telemetry.ts"
-import { OktaTest } from "../../src/testing/OktaTest.ts"
-import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
 import { documents, host, loopback } from "../support/DocumentHost.ts"
-import { asTimePasses, decide, make, now, type ProxyScene, redirectUri, tokensOf } from "../support/ProxyScene.ts"
-import { Watch } from "../support/Watch.ts"
-
-/** The value of a series: how often it was counted, or what it shows. */
-const valueOf = (watch: Watch, name: string, labels: { readonly [label: string]: string } = {}): number => {
-  const found = watch.metrics.filter(({ attributes, id }) =>
-    id === name && Object.entries(labels).every(([label, value]) => attributes?.[label] === value)
-  )
-  return found.reduce(
-    (sum, { state }) => sum + Number("count" in state ? state.count : "value" in state ? state.value : 0),
-    0
-  )
-}
-
-/** The spans of one name, each with its attributes and the name of the span around it. */
-const spansOf = ({ spans }: Watch, name: string) =>
-  spans.filter((span) => span.name === name).map((span) => ({
-    attributes: Object.fromEntries(span.attributes),
-    within: Option.getOrUndefined(Option.map(span.parent, (parent) => parent._tag === "Span" ? parent.name : ""))
-  }))
-
-describe("Telemetry of the verifier", () => {
-  it.effect("a token that was good, and no longer is when it comes again, counts as that", () =>
-    Effect.gen(function*() {
-      const watch = new Watch()
-      yield* TestClock.setTime(now * 1000)
-      yield* Effect.gen(function*() {
-        const { verify } = yield* TokenVerifier
-        const token = yield* (yield* OktaTest).token()
-        yield* verify(token)
-        // The clock was wrong, and is set right.
-        yield* TestClock.setTime((now - 3600) * 1000)
-        assert.strictEqual((yield* Effect.flip(verify(token)))._tag, "TokenNotYetValid")
-      }).pipe(Effect.provide(OktaTest.layerAuth()), Effect.provide(watch.layer))
-      const counted = (labels: { readonly [label: string]: string }) =>
-        valueOf(watch, "okta_token_verifications", labels)
-      assert.deepStrictEqual([
-        counted({ outcome: "success" }),
-        counted({ outcome: "TokenNotYetValid", remembered: "true" }),
-        counted({})
-      ], [1, 1, 2])
-    }))
-
-  it.effect("without a tracer there are no spans; with one the span of a token seen before is like any other", () =>
-    Effect.gen(function*() {
-      const watch = new Watch()
-      yield* Effect.gen(function*() {
-        const { verify } = yield* TokenVerifier
-        const token = yield* (yield* OktaTest).token()
-        yield* verify(token)
-        yield* verify(token)
-        yield* verify(token).pipe(Effect.withTracerEnabled(false))
-        assert.lengthOf(spansOf(watch, "okta.verify"), 2)
-        const [first, second] = spansOf(watch, "okta.verify").map(({ attributes }) => attributes)
-        assert.deepStrictEqual(first, second)
-        assert.sameMembers(Object.keys(first ?? {}), ["okta.issuer", "okta.kid", "okta.outcome"])
-      }).pipe(Effect.provide(OktaTest.layerAuth()), Effect.provide(watch.layer))
-    }))
-})
+import { asTimePasses, decide, make, type ProxyScene, redirectUri, tokensOf } from "../support/ProxyScene.ts"
+import { spansOf, valueOf } from "../support/Watch.ts"
 
 describe("Telemetry of proxy mode", () => {
   it.effect(

@@ -1,5 +1,18 @@
 import { assert } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Formatter, Layer, Logger, Metric, Predicate, References, Tracer } from "effect"
+import {
+  Cause,
+  Context,
+  Effect,
+  Exit,
+  Formatter,
+  Layer,
+  Logger,
+  Metric,
+  Option,
+  Predicate,
+  References,
+  Tracer
+} from "effect"
 import { HttpMiddleware } from "effect/http"
 import { inspect } from "node:util"
 import type { AuditEvent } from "../../src/observe/AuditEvent.ts"
@@ -118,3 +131,25 @@ export const assertHidden = (text: string, secrets: ReadonlyArray<string>) => {
 /** The whole token, its payload and its signature. */
 export const partsOf = (token: string): ReadonlyArray<string> =>
   [token, ...token.split(".").slice(1)].filter((part) => part.length >= 16)
+
+/** The value of a series: how often it was counted, or what it shows. */
+export const valueOf = (
+  { metrics }: Watch,
+  name: string,
+  labels: { readonly [label: string]: string } = {}
+): number => {
+  const found = metrics.filter(({ attributes, id }) =>
+    id === name && Object.entries(labels).every(([label, value]) => attributes?.[label] === value)
+  )
+  return found.reduce(
+    (sum, { state }) => sum + Number("count" in state ? state.count : "value" in state ? state.value : 0),
+    0
+  )
+}
+
+/** The spans of one name, each with its attributes and the name of the span around it. */
+export const spansOf = ({ spans }: Watch, name: string) =>
+  spans.filter((span) => span.name === name).map((span) => ({
+    attributes: Object.fromEntries(span.attributes),
+    within: Option.getOrUndefined(Option.map(span.parent, (parent) => parent._tag === "Span" ? parent.name : ""))
+  }))

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { OktaConfig } from "../../src/config/OktaConfig.ts"
 import * as ClaimsCheck from "../../src/token/ClaimsCheck.ts"
 import * as HeaderPolicy from "../../src/token/HeaderPolicy.ts"
+import { configLayer } from "../proxy/ProxyTest.ts"
 import { audience, goodClaims, issuer, now } from "./TestIssuer.ts"
 
 const rules: ClaimsCheck.ClaimRules = {
@@ -52,19 +53,13 @@ describe("claims", () => {
     )
   })
 
-  it("are for nobody where the settings name no audience", () => {
-    const settings = {
-      issuer,
-      serverUrl: "https://mcp.example.com",
-      clientId: "0oa1proxy",
-      clientSecret: Redacted.make("x".repeat(32)),
-      encryptionSecret: Redacted.make("x".repeat(32)),
-      signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
-    }
-    const read = OktaConfig.pipe(Effect.provide(OktaConfig.layer(settings)), Effect.runSync)
-    const { _tag, expected } = fieldsOf(ClaimsCheck.check(goodClaims, ClaimsCheck.rulesOf(read, "access-token"), now))
-    assert.deepStrictEqual([_tag, expected], ["InvalidAudience", []])
-  })
+  it.effect("are for nobody where the settings name no audience", () =>
+    Effect.gen(function*() {
+      const settings = yield* Effect.provide(OktaConfig, configLayer())
+      const claims = { ...goodClaims, iss: settings.issuer }
+      const { _tag, expected } = fieldsOf(ClaimsCheck.check(claims, ClaimsCheck.rulesOf(settings, "access-token"), now))
+      assert.deepStrictEqual([_tag, expected], ["InvalidAudience", []])
+    }))
 
   it("of a token without a client are refused where clients are listed", () => {
     const { clientId, ...error } = refusal({ cid: undefined }, { allowedClients: ["0oa1client"] })

@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import * as CompactJws from "../../src/token/CompactJws.ts"
 import * as DpopProof from "../../src/token/DpopProof.ts"
 import { configLayer, nativeLayer } from "../proxy/ProxyTest.ts"
 import { hash, type Otherwise, ProofKey } from "../support/Proofs.ts"
-import { now } from "./TestIssuer.ts"
+import { makeKey, now } from "./TestIssuer.ts"
 
 const url = "https://mcp.example.com/mcp"
 const token = "the token"
@@ -56,6 +57,17 @@ describe("a DPoP proof, taken apart", () => {
     assert.strictEqual(others.by.thumbprint, other.thumbprint)
     assert.isString(DpopProof.read(proof({ header: { typ: "jwt" } }), by))
     assert.isString(DpopProof.read(proof({ payload: "[]" }), by))
+  })
+
+  it("has a header of its own, which takes no place among those of tokens that are remembered", () => {
+    const headerOf = (token: string) => {
+      const jws = CompactJws.read(token)
+      return typeof jws === "string" ? assert.fail(jws) : jws.header
+    }
+    const token = makeKey("ES256").token()
+    const before = headerOf(token)
+    for (let n = 0; n < 100; n++) taken(proof({ header: { n } }))
+    assert.strictEqual(headerOf(token), before)
   })
 
   const header: ReadonlyArray<readonly [Otherwise, RegExp]> = [
@@ -181,6 +193,13 @@ describe("a DPoP proof, held against a request", () => {
     for (const path of ["/.well-known/x", "/a.b", "/...", "/x/.../y", "/a./b", "/%2e%2e%2e", "/%2ex"]) {
       const at = `https://mcp.example.com${path}`
       assert.isUndefined(wrong({ claims: { htu: at } }, { url: at }), path)
+    }
+  })
+
+  it("is for no request whose URL cannot be compared", () => {
+    const strange = `${url}\\x`
+    for (const htu of [strange, "", url]) {
+      assert.match(String(wrong({ claims: { htu } }, { url: strange })), /^is for ".*", and not for /)
     }
   })
 })

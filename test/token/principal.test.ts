@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Result, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import {
@@ -8,7 +8,7 @@ import {
   principalOf,
   scopesOf
 } from "../../src/token/AccessTokenClaims.ts"
-import { CurrentPrincipal, Principal } from "../../src/token/Principal.ts"
+import { Principal } from "../../src/token/Principal.ts"
 import { goodClaims, makeKey, now, verifierLayer, verify } from "./TestIssuer.ts"
 
 const claimsOf = (claims: object): AccessTokenClaims => {
@@ -194,10 +194,6 @@ describe("a principal", () => {
         }
       }
     }
-  })
-
-  it("that nobody provides is asked for by its name", () => {
-    assert.throws(() => Context.getUnsafe(Context.empty(), CurrentPrincipal), "effect-okta/token/CurrentPrincipal")
   })
 
   it.effect("comes out of the whole pipeline, and nothing of the token's text with it", () =>

@@ -68,7 +68,7 @@ describe("a verified token", () => {
   it.effect("what is remembered nobody can change for the others, however deep inside", () =>
     withCount(() =>
       Effect.gen(function*() {
-        const token = key.token({ groups: ["Everyone"], address: { lines: ["1"] } })
+        const token = key.token({ groups: ["Everyone"], address: { lines: ["1"] }, manager: null })
         yield* verify(token)
         const { claims, principal } = yield* verify(token)
         const address: unknown = claims["address"]
@@ -183,6 +183,20 @@ describe("a verified token", () => {
         assert.strictEqual(yield* checks, 2, "and it was checked again")
       })
     ))
+
+  it.effect("that is dropped with its key takes nobody's place", () =>
+    withCount((checks, published) =>
+      Effect.gen(function*() {
+        const next = makeKey("ES256", "key-2")
+        const [ada, bob, cyd] = [person("ada"), next.token({ sub: "bob" }), next.token({ sub: "cyd" })]
+        published.keys = [key.published, next.published]
+        for (const token of [ada, bob]) yield* verify(token)
+        published.keys = [next.published]
+        yield* Effect.flatMap(Jwks, ({ reload }) => reload)
+        assert.strictEqual(yield* tagOf(ada), "UnknownKey")
+        for (const token of [cyd, bob]) assert.strictEqual(yield* tagOf(token), "accepted")
+        assert.strictEqual(yield* checks, 3, "bob's is still remembered")
+      }), { cacheSize: 2 }))
 
   it.effect("is dropped when another key takes the name of its own", () =>
     withCount((_, published) =>

@@ -13,6 +13,7 @@ const inTest = <A, E, R>(effect: Effect.Effect<A, E, R>) => runInTest(effect, {}
 
 const tokenFor = (claims: object) => key.token(claims)
 const longSecret = "x".repeat(9000)
+const long = `other.example/${"x".repeat(300)}`
 
 type Case = readonly [what: string, token: string, tag: TokenRefused["_tag"], fields: object, message: string]
 
@@ -132,6 +133,22 @@ const cases: ReadonlyArray<Case> = [
     { issuer, kid: "key-2", known: ["key-1"], claimedIssuer: other },
     `The token is signed with the key "key-2", which ${issuer} does not publish. It says that it comes from "${other}": ` +
     "sign in at the configured issuer, or configure the other one."
+  ],
+  ...[5, undefined, ["x"]].map((iss): Case => [
+    `a key that is not published, of the issuer ${JSON.stringify(iss)}`,
+    unpublished.token({ iss }),
+    "UnknownKey",
+    { issuer, kid: "key-2", known: ["key-1"] },
+    `The token is signed with the key "key-2", which ${issuer} does not publish. It comes from another authorization ` +
+    "server, or its key has been withdrawn: sign in again."
+  ]),
+  [
+    "a key that is not published, of an issuer with a long name",
+    unpublished.token({ iss: `https://${long}` }),
+    "UnknownKey",
+    { issuer, kid: "key-2", known: ["key-1"], claimedIssuer: `https://${long}`.slice(0, 200) },
+    `The token is signed with the key "key-2", which ${issuer} does not publish. It says that it comes from ` +
+    `"${`https://${long}`.slice(0, 200)}": sign in at the configured issuer, or configure the other one.`
   ],
   [
     "a key of Okta's org server, which is not published at all",
