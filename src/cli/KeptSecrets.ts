@@ -1,6 +1,7 @@
-import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from "effect"
+import { ConfigProvider, Effect, Redacted, Result, Schema } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { given } from "./Given.ts"
 import * as KeyRotation from "./KeyRotation.ts"
 
 /** Where sign-ins are kept unless `SQLITE_FILE` says otherwise. */
@@ -9,9 +10,6 @@ const defaultFile = "effect-okta.sqlite"
 const Kept = Schema.fromJsonString(Schema.Struct({ ENCRYPTION_SECRET: Schema.String, SIGNING_KEYS: Schema.String }))
 
 const decode = Schema.decodeUnknownResult(Kept)
-
-const given = (name: string) =>
-  Effect.map(Effect.orDie(Config.option(Config.String(name))), (text) => Option.getOrElse(text, () => "").trim())
 
 const mistake = (file: string, message: string) =>
   new InvalidConfiguration({ problems: [{ field: "SQLITE_FILE", value: file, message }] })

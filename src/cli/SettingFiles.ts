@@ -1,7 +1,8 @@
-import { Config, ConfigProvider, Effect, Predicate, Redacted, Result } from "effect"
+import { ConfigProvider, Effect, Predicate, Redacted, Result } from "effect"
 import { readFileSync } from "node:fs"
 import { variables } from "../config/Environment.ts"
 import { type ConfigurationProblem, InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { given } from "./Given.ts"
 
 /** A setting that may be in a file, and the variable that names it. */
 interface Place {
@@ -20,9 +21,6 @@ export const signingKeys: Place = {
 
 /** Where the list of configured clients may be. */
 const clients: Place = { variable: "CLIENTS_FILE", setting: variables.clients, holds: "a list of clients" }
-
-const given = (name: string) =>
-  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
 
 /** The name of the file, or nothing. */
 export const fileOf = ({ variable }: Place): Effect.Effect<string> => given(variable)

@@ -1,6 +1,5 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import {
-  Config,
   ConfigProvider,
   Console,
   Effect,
@@ -23,12 +22,10 @@ import * as Report from "./doctor/Report.ts"
 import type { StoreChecked } from "./doctor/SecretChecks.ts"
 import { mistakes } from "./doctor/SettingsChecks.ts"
 import { Ended } from "./Ended.ts"
+import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
 import { settingFlags, timeout as readTimeout, withSettings } from "./settings.ts"
-
-const given = (name: string) =>
-  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
 
 /** The environment variable that may hold the token. */
 const tokenVariable = "DOCTOR_TOKEN"

@@ -1,5 +1,5 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Config, ConfigProvider, Console, DateTime, Effect, FileSystem, Layer, Logger, Option, Schema } from "effect"
+import { ConfigProvider, Console, DateTime, Effect, FileSystem, Layer, Logger, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { escaped } from "../config/EscapedText.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
@@ -7,12 +7,10 @@ import * as OktaAuth from "../OktaAuth.ts"
 import { Grants, type GrantsOf, GrantSummary, type NoGrants } from "../proxy/Grants.ts"
 import type { StoreUnavailable } from "../store/Store.ts"
 import { end, type Ended, wrongSettings } from "./Ended.ts"
+import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
 import { settingFlags, withSettings } from "./settings.ts"
-
-const given = (name: string) =>
-  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
 
 const mistake = (field: string, message: string) => new InvalidConfiguration({ problems: [{ field, message }] })
 

@@ -1,4 +1,4 @@
-import { Config, ConfigProvider, Duration, Effect, Option, Result, Schema } from "effect"
+import { ConfigProvider, Duration, Effect, Option, Result, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { layerConfig, nameOf, variables } from "../config/Environment.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
@@ -7,6 +7,7 @@ import { withoutUserinfo } from "../config/PublicUrl.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
 import type { Policy } from "../resource/Policy.ts"
 import { compile } from "../resource/Rule.ts"
+import { given } from "./Given.ts"
 import * as SettingFiles from "./SettingFiles.ts"
 
 /** A flag named like the environment variable that it takes the place of. */
@@ -93,9 +94,9 @@ const Port = Schema.String.check(Schema.isPattern(/^\d{1,5}$/)).pipe(
 /** The port that a variable names. */
 export const portOf = Effect.fnUntraced(
   function*(variable: string, usual: string): Effect.fn.Return<number, InvalidConfiguration> {
-    const value = yield* Effect.orDie(Config.String(variable).pipe(Config.withDefault("")))
+    const value = yield* given(variable)
     return yield* Effect.fromResult(
-      checked(variable, value.trim() || usual, Port, "is not a port. Give a number between 0 and 65535.")
+      checked(variable, value || usual, Port, "is not a port. Give a number between 0 and 65535.")
     )
   }
 )
@@ -114,9 +115,6 @@ const Upstream = Schema.URLFromString.check(
     /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ""
   )
 )
-
-const given = (name: string) =>
-  Effect.map(Effect.orDie(Config.String(name).pipe(Config.withDefault(""))), (text) => text.trim())
 
 /** How callers of the protected path must have signed in; everything that is wrong with it. */
 export const policy: Effect.Effect<Policy, InvalidConfiguration> = Effect.gen(function*() {

@@ -1,8 +1,9 @@
 import { ConfigProvider, Console, Effect, Layer, type Scope } from "effect"
 import { createServer, type IncomingMessage, request as httpRequest, type RequestListener } from "node:http"
-import { type AddressInfo, connect, createServer as createTcpServer, type Server } from "node:net"
+import { connect, createServer as createTcpServer } from "node:net"
 import { Readable } from "node:stream"
 import * as Serve from "../../src/cli/serve.ts"
+import { listening } from "../support/Listening.ts"
 import type { OktaStandIn } from "../support/OktaStandIn.ts"
 
 /** What Node's `http.request` sends, path and headers as they are given. */
@@ -20,25 +21,11 @@ export interface Answer {
   readonly body: Buffer
 }
 
-const listening = (server: Server): Effect.Effect<string, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<string>((resume) => {
-      server.listen(0, "127.0.0.1", () => {
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
-        resume(Effect.succeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`))
-      })
-    }),
-    () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-  )
-
 /** A server of Node's until the scope closes: its URL. */
-export const httpServer = (handler: RequestListener): Effect.Effect<string, never, Scope.Scope> => {
-  const server = createServer(handler)
-  return Effect.acquireRelease(
-    listening(server),
-    () => Effect.sync(() => server.closeAllConnections())
-  )
-}
+export const httpServer = (handler: RequestListener): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(listening(createServer(handler)), urlOf)
+
+const urlOf = (port: number) => `http://127.0.0.1:${port}`
 
 /** An address that is known before the server behind it listens; connections go to wherever `target` says by then. */
 export const front = (target: () => string): Effect.Effect<string, never, Scope.Scope> => {
@@ -54,9 +41,9 @@ export const front = (target: () => string): Effect.Effect<string, never, Scope.
       }).pipe(other)
     }
   })
-  return Effect.acquireRelease(
-    listening(server),
-    () => Effect.sync(() => sockets.forEach((socket) => socket.destroy()))
+  return Effect.map(
+    Effect.acquireRelease(listening(server), () => Effect.sync(() => sockets.forEach((socket) => socket.destroy()))),
+    urlOf
   )
 }
 

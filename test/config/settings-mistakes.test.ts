@@ -4,27 +4,10 @@ import { Effect, Redacted, Result } from "effect"
 import { InvalidConfiguration } from "../../src/config/InvalidConfiguration.ts"
 import { decode, OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
 import { run } from "../support/Program.ts"
+import { type Given, native, problemsOf, proxy } from "./Given.ts"
 
-interface Given {
-  readonly [name: string]: unknown
-}
-
-const native: Given = { issuer: "https://acme.okta.com/oauth2/default", audience: "api://default" }
-const proxy: Given = {
-  issuer: "https://acme.okta.com",
-  serverUrl: "https://mcp.example.com",
-  clientId: "0oa1client",
-  clientSecret: Redacted.make("client-secret-of-okta"),
-  encryptionSecret: Redacted.make("encryption secret of this server"),
-  signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
-}
 const strong = Redacted.make("0123456789abcdef0123456789abcdef")
 const weak = Redacted.make("0123456789abcdef0123456789abcde")
-
-const problemsOf = (options: Given) => {
-  const decoded = decode(options)
-  return Result.isFailure(decoded) ? decoded.failure.problems : []
-}
 
 /** What is given beside good options, and the mistakes that are told: `[field, value, sentence]`. */
 type Mistake = readonly [field: string, value: string | undefined, message: string]

@@ -1,24 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Redacted, Result } from "effect"
 import { decode } from "../../src/config/OktaConfig.ts"
-
-interface Given {
-  readonly [name: string]: unknown
-}
-
-const native: Given = { issuer: "https://acme.okta.com/oauth2/default", audience: "api://default" }
-const proxy: Given = {
-  issuer: "https://acme.okta.com",
-  serverUrl: "https://mcp.example.com",
-  clientId: "0oa1client",
-  clientSecret: Redacted.make("client-secret-of-okta"),
-  encryptionSecret: Redacted.make("encryption secret of this server"),
-  signingKeys: Redacted.make(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256" }] }))
-}
-const problemsOf = (options: Given) => {
-  const decoded = decode(options)
-  return Result.isFailure(decoded) ? decoded.failure.problems : []
-}
+import { type Given, native, problemsOf, proxy } from "./Given.ts"
 
 const settingsOf = (options: Given) => {
   const decoded = decode(options)

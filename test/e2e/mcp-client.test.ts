@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
-import { Client } from "@modelcontextprotocol/sdk/client/index.js"
+import type { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { decodeJwt } from "jose"
 import { bob, nativeClient, uidOf } from "../../src/demo/StandInDirectory.ts"
 import { front, serve } from "../cli/Serving.ts"
-import { Keychain } from "../support/Keychain.ts"
+import { connecting, Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 
 /** The built-in server behind an address that clients know, and a client of the SDK that has not signed in yet. */
@@ -35,14 +35,7 @@ const arrange = Effect.fnUntraced(function*(
         return response
       }
     })
-  const connect = Effect.acquireRelease(
-    Effect.promise(async () => {
-      const client = new Client({ name: "test", version: "1.0.0" })
-      const outcome = await client.connect(transport()).then(() => undefined, (error: unknown) => error)
-      return { client, outcome }
-    }),
-    ({ client }) => Effect.promise(() => client.close())
-  )
+  const { connect, connected } = connecting(transport)
 
   /** The person signs in on the page that the client last wanted to show; the client gets the code. */
   const signIn = Effect.fnUntraced(function*(login?: string) {
@@ -52,11 +45,6 @@ const arrange = Effect.fnUntraced(function*(
     assert.strictEqual(back.searchParams.get("state"), "a state")
     yield* Effect.promise(() => transport().finishAuth(back.searchParams.get("code") ?? ""))
     return page
-  })
-
-  const connected = Effect.map(connect, ({ client, outcome }) => {
-    assert.isUndefined(outcome)
-    return client
   })
 
   return { url, keychain, statuses, connect, connected, signIn }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
-import { Client } from "@modelcontextprotocol/sdk/client/index.js"
+import type { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
@@ -11,7 +11,7 @@ import { fieldsOf, UserAgent } from "../proxy/authorize/UserAgent.ts"
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { now, secret } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
-import { Keychain } from "../support/Keychain.ts"
+import { connecting, Keychain } from "../support/Keychain.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 
 const redirectUrl = "http://127.0.0.1:45678/callback"
@@ -61,19 +61,7 @@ const arrange = Effect.fnUntraced(function*(
         return response
       }
     })
-  const connect = Effect.acquireRelease(
-    Effect.promise(async () => {
-      const client = new Client({ name: "test", version: "1.0.0" })
-      const outcome = await client.connect(transport()).then(() => undefined, (error: unknown) => error)
-      return { client, outcome }
-    }),
-    ({ client }) => Effect.promise(() => client.close())
-  )
-  const connected = Effect.map(connect, ({ client, outcome }) => {
-    assert.isUndefined(outcome)
-    return client
-  })
-
+  const { connect, connected } = connecting(transport)
   /** The person approves on the page that the client last wanted to show, and signs in at Okta; the client gets the code. */
   const signIn = Effect.gen(function*() {
     const browser = new UserAgent(serverUrl, serverUrl)

@@ -1,6 +1,7 @@
 import { Cause, Effect, Exit, Layer, Logger, Redacted } from "effect"
 import { InvalidConfiguration } from "../../src/config/InvalidConfiguration.ts"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import type { User } from "../../src/token/Principal.ts"
 import { ec, ring } from "./grant/KeyRing.ts"
 
 export const serverUrl = "https://mcp.example.com"
@@ -8,6 +9,18 @@ export const loopbackUrl = "http://127.0.0.1:8080"
 
 /** The time in these tests, in seconds since 1970. */
 export const now = 1_700_000_000
+
+/** A person, of whom Okta says little. */
+export const ada: User = {
+  _tag: "User",
+  subject: "00u1ada",
+  uid: "00u1ada",
+  username: "ada@example.com",
+  email: "ada@example.com",
+  groups: [],
+  scopes: [],
+  amr: []
+}
 
 export const secret = (letter: string) => Redacted.make(letter.repeat(32))
 

@@ -6,16 +6,13 @@ import type { ClientOptions } from "../../src/config/OktaConfig.ts"
 import { ClientRegistry } from "../../src/proxy/client/ClientRegistry.ts"
 import { Registration } from "../../src/proxy/client/Registration.ts"
 import { Sealed } from "../../src/proxy/Sealed.ts"
+import { basic } from "../support/Credentials.ts"
 import * as Scene from "../support/ProxyScene.ts"
 import { build, configLayer, secret } from "./ProxyTest.ts"
 
 const backend = "app-backend"
 const redirectUris = [Scene.redirectUri]
 const publicJwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" })
-const basic = (id: string, password: string) => ({
-  authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(password)}`).toString("base64")}`
-})
-
 /** A client's tokens, whose person is not asked for consent. */
 const signIn = Effect.fnUntraced(
   function*(scene: Scene.ProxyScene, client_id: string, headers: Scene.Asked["headers"]) {

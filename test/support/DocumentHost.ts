@@ -3,6 +3,7 @@ import type { RequestListener } from "node:http"
 import { createServer } from "node:https"
 import { DocumentNetwork } from "../../src/proxy/client/DocumentFetch.ts"
 import { pem } from "./Certificates.ts"
+import { listening } from "./Listening.ts"
 
 /** The host for which the certificate is. */
 export const host = "other.example"
@@ -17,22 +18,8 @@ export const loopback = Layer.succeed(DocumentNetwork, {
 /** A server on the web of the tests; gives its origin. */
 export const serve = (listener: RequestListener): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(
-    Effect.acquireRelease(
-      Effect.callback<{ readonly origin: string; readonly close: () => void }>((resume) => {
-        const server = createServer({ key: pem("key"), cert: pem("wrong-host") }, listener)
-        server.listen(0, "127.0.0.1", () => {
-          const address = server.address()
-          const port = typeof address === "object" && address !== null ? address.port : 0
-          const close = () => {
-            server.close()
-            server.closeAllConnections()
-          }
-          resume(Effect.succeed({ origin: `https://${host}:${port}`, close }))
-        })
-      }),
-      ({ close }) => Effect.sync(close)
-    ),
-    ({ origin }) => origin
+    listening(createServer({ key: pem("key"), cert: pem("wrong-host") }, listener)),
+    (port) => `https://${host}:${port}`
   )
 
 /** A server that has a document with these members at whatever URL is asked for, as the client's own. */

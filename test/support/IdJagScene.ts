@@ -43,10 +43,6 @@ export const authenticated = (clientId: string) =>
     client_assertion: proof
   }))
 
-export const basic = (clientId: string, secret: string) => ({
-  authorization: `Basic ${Buffer.from(`${clientId}:${secret}`).toString("base64")}`
-})
-
 /** A proxy that takes Okta's word from clients, and that word as a test wants it. */
 export const idJagScene = (
   { settings, ...options }: SceneOptions & { readonly settings?: Partial<OktaOptions & OktaAuth.StartOptions> } = {}

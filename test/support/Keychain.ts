@@ -1,5 +1,9 @@
+import { assert } from "@effect/vitest"
 import type { OAuthClientProvider } from "@modelcontextprotocol/sdk/client/auth.js"
+import { Client } from "@modelcontextprotocol/sdk/client/index.js"
+import type { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import type { OAuthClientInformationMixed, OAuthTokens } from "@modelcontextprotocol/sdk/shared/auth.js"
+import { Effect } from "effect"
 
 /** How a client has become known, if it has. */
 export interface Knowledge {
@@ -77,4 +81,21 @@ export class Keychain implements OAuthClientProvider {
   saveCodeVerifier(codeVerifier: string) {
     this.#codeVerifier = codeVerifier
   }
+}
+
+/** A client of the SDK over such a transport, closed with the scope: with what came of its first try, or connected. */
+export const connecting = (transport: () => StreamableHTTPClientTransport) => {
+  const connect = Effect.acquireRelease(
+    Effect.promise(async () => {
+      const client = new Client({ name: "test", version: "1.0.0" })
+      const outcome = await client.connect(transport()).then(() => undefined, (error: unknown) => error)
+      return { client, outcome }
+    }),
+    ({ client }) => Effect.promise(() => client.close())
+  )
+  const connected = Effect.map(connect, ({ client, outcome }) => {
+    assert.isUndefined(outcome)
+    return client
+  })
+  return { connect, connected }
 }

@@ -23,6 +23,7 @@ import { type Answer, type Asked, fieldsOf, UserAgent } from "../proxy/authorize
 import { ec, ring } from "../proxy/grant/KeyRing.ts"
 import { now, secret, serverUrl } from "../proxy/ProxyTest.ts"
 import { newFile } from "../store/StoreFile.ts"
+import { basic } from "./Credentials.ts"
 import { OktaStandIn, type Options as OktaShape } from "./OktaStandIn.ts"
 import { patientServer } from "./PatientServer.ts"
 import { Watch } from "./Watch.ts"
@@ -153,11 +154,10 @@ export const make = (options: SceneOptions = {}) =>
     /** Every form that Okta was sent, and every answer of its token endpoint. */
     const oktaForms: Array<string> = []
     const oktaAnswers: Array<string> = []
-    const basic = (password = "") => `Basic ${Buffer.from(`${webClient.clientId}:${password}`).toString("base64")}`
     const fetchAndKeep: typeof globalThis.fetch = async (input, init) => {
       const headers = new Headers(init?.headers)
-      if (headers.get("authorization") === basic(options.secondSecret)) {
-        headers.set("authorization", basic(webClient.clientSecret))
+      if (headers.get("authorization") === basic(webClient.clientId, options.secondSecret ?? "").authorization) {
+        headers.set("authorization", basic(webClient.clientId, webClient.clientSecret ?? "").authorization)
       }
       if (init?.body instanceof Uint8Array) oktaForms.push(Buffer.from(init.body).toString("utf8"))
       const response = await fetch(input, { ...init, headers })

@@ -1,5 +1,6 @@
 import { Effect, type Scope } from "effect"
-import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
+import { listening } from "./Listening.ts"
 
 /** An address in front of a server, which does to its answers what a test says. */
 export interface Relay {
@@ -47,17 +48,12 @@ export const make = Effect.fnUntraced(function*(target = 0): Effect.fn.Return<Re
       else if (!isHolding) socket.write(chunk)
     })
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-    () =>
-      Effect.callback<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        for (const socket of sockets) socket.destroy()
-      })
+  const port = yield* Effect.acquireRelease(
+    listening(server),
+    () => Effect.sync(() => sockets.forEach((socket) => socket.destroy()))
   )
   const relay: Relay = {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
-    port: (server.address() as AddressInfo).port,
+    port,
     target,
     onAnswer: () => {},
     hold: () => void (isHolding = true),

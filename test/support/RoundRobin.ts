@@ -1,6 +1,6 @@
 import { Effect, type Scope } from "effect"
 import { Agent, createServer, request } from "node:http"
-import type { AddressInfo } from "node:net"
+import { listening } from "./Listening.ts"
 
 /** A plain balancer: every request goes to the server after the one before. */
 export interface RoundRobin {
@@ -28,16 +28,7 @@ export const make = Effect.fnUntraced(function*(
     onward.on("error", () => answer.headersSent ? answer.destroy() : answer.writeHead(502).end())
     incoming.pipe(onward)
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-    () =>
-      Effect.callback<void>((resume) => {
-        agent.destroy()
-        server.close(() => resume(Effect.void))
-        server.closeAllConnections()
-      })
-  )
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
-  const robin: RoundRobin = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, servers, served: [] }
+  const port = yield* Effect.acquireRelease(listening(server), () => Effect.sync(() => agent.destroy()))
+  const robin: RoundRobin = { url: `http://127.0.0.1:${port}`, servers, served: [] }
   return robin
 })

@@ -9,6 +9,7 @@ import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from "jose"
 import { ada, bob, nativeClient, serviceClient, uidOf, webClient } from "../../src/demo/StandInDirectory.ts"
+import { basic } from "./Credentials.ts"
 import { OktaStandIn, type TokenResponse } from "./OktaStandIn.ts"
 import { Browser } from "./StandInBrowser.ts"
 
@@ -35,9 +36,7 @@ const verify = (okta: OktaStandIn["Service"], token: string, audience: string) =
 const post = (okta: OktaStandIn["Service"], path: string, form: Record<string, string>, client = webClient) =>
   get(`${okta.issuer}/v1/${path}`, {
     method: "POST",
-    headers: {
-      authorization: `Basic ${Buffer.from(`${client.clientId}:${client.clientSecret}`).toString("base64")}`
-    },
+    headers: basic(client.clientId, client.clientSecret ?? ""),
     body: new URLSearchParams(form)
   })
 

@@ -1,10 +1,10 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
-import { createServer } from "node:net"
 import { deflateRawSync } from "node:zlib"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import type { TokenError } from "../../src/token/TokenError.ts"
 import { assertAccepted, assertRefused, assertTokenRefused, GuardedServer } from "../support/GuardedServer.ts"
+import { trap } from "../support/Listening.ts"
 import { encode, goodClaims, goodHeader, published, RawIssuer } from "../support/RawIssuer.ts"
 
 type Tokens = ReadonlyArray<readonly [what: string, token: string, reason: TokenError["_tag"]]>
@@ -23,22 +23,6 @@ const assertAllRefused = Effect.fnUntraced(function*(tokens: Tokens) {
 const header = (members: { readonly [member: string]: unknown }) => ({
   ...goodHeader("RS256", { kid: "rsa-1" }),
   ...members
-})
-
-/** Listens on loopback and counts who comes. */
-const trap = Effect.gen(function*() {
-  let connections = 0
-  const server = createServer((socket) => {
-    connections++
-    socket.destroy()
-  })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-    () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-  )
-  const address = server.address()
-  assert(typeof address === "object" && address !== null)
-  return { url: `http://127.0.0.1:${address.port}`, connections: () => connections }
 })
 
 /** Nothing was asked of anybody meanwhile: not of the issuer, and not of the trap. */

@@ -4,6 +4,7 @@ import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { CurrentPrincipal, type Principal } from "../../src/token/Principal.ts"
+import { forged } from "../support/Forged.ts"
 import { assertAccepted, assertRefused, GuardedServer, serverUrl } from "../support/GuardedServer.ts"
 import { dpopMetadata } from "../support/Proofs.ts"
 import { assertAnswer, assertRawAnswer, mint, text } from "../support/Refusals.ts"
@@ -217,27 +218,16 @@ layer(GuardedServer.layer().pipe(Layer.provideMerge(OktaTest.layer())))("D. Requ
     Effect.gen(function*() {
       const server = yield* GuardedServer
       const token = yield* mint()
-      const forged = {
-        host: "evil.example",
-        forwarded: "host=evil.example;proto=http",
-        "x-forwarded-host": "evil.example",
-        "x-forwarded-proto": "http",
-        "x-forwarded-port": "8080",
-        "x-forwarded-uri": "/public",
-        "x-forwarded-prefix": "/evil",
-        "x-original-url": "/public",
-        "x-rewrite-url": "/public",
-        "x_forwarded_host": "evil.example"
-      }
-      yield* assertAnswer({ headers: forged }, "no credentials")
-      yield* assertAnswer({ headers: forged, token: "x" }, "invalid_token")
-      yield* assertAnswer({ headers: forged, path: "/files", token }, "insufficient_scope", {
+      const headers = { host: "evil.example", ...forged }
+      yield* assertAnswer({ headers }, "no credentials")
+      yield* assertAnswer({ headers, token: "x" }, "invalid_token")
+      yield* assertAnswer({ headers, path: "/files", token }, "insufficient_scope", {
         resource: "/files",
         scope: "files:read files:write"
       })
-      yield* assertAnswer({ headers: forged, method: "DELETE" }, "no credentials")
+      yield* assertAnswer({ headers, method: "DELETE" }, "no credentials")
       for (const suffix of ["", "/mcp", "/files"]) {
-        const document = yield* server.ask({ headers: forged, path: `/.well-known/oauth-protected-resource${suffix}` })
+        const document = yield* server.ask({ headers, path: `/.well-known/oauth-protected-resource${suffix}` })
         assert.strictEqual(document.status, 200)
         assert.deepStrictEqual(JSON.parse(document.body), {
           resource: `${serverUrl}${suffix}`,

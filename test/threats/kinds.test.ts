@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { ada, serviceClient, uidOf } from "../../src/demo/StandInDirectory.ts"
-import { authenticated, basic, clients, idJagScene, proofOf, secretOfOther } from "../support/IdJagScene.ts"
+import { basic, tokenProof } from "../support/Credentials.ts"
+import { authenticated, clients, idJagScene, proofOf, secretOfOther } from "../support/IdJagScene.ts"
 import * as Leaving from "../support/Leaving.ts"
 import * as NativeScene from "../support/NativeScene.ts"
 import { ProofKey } from "../support/Proofs.ts"
@@ -9,10 +10,6 @@ import { type Answer, decide, fieldsOf, membersOf, now, serverUrl, tokensOf } fr
 
 const key = new ProofKey()
 const mcp = `${serverUrl}/mcp`
-const endpoint = `${serverUrl}/oauth/token`
-
-/** A proof for the token endpoint; each is good once. */
-const tokenProof = () => key.proof({ url: endpoint, method: "POST", iat: now })
 
 const service = { clientId: "nightly", clientSecrets: [Redacted.make(secretOfOther)], serviceScopes: ["mcp:read"] }
 const resourceServer = { clientId: "files", clientSecrets: [Redacted.make(secretOfOther)], mayIntrospect: true }
@@ -26,7 +23,7 @@ const arrange = Effect.gen(function*() {
   const page = yield* browser.ask(scene.authorizeUrl())
   const state = (yield* decide(browser, page, "allow")).location.searchParams.get("state") ?? ""
   const first = yield* scene.signIn()
-  const redeemed = yield* one.token(scene.redemption(yield* scene.code()), { dpop: tokenProof() })
+  const redeemed = yield* one.token(scene.redemption(yield* scene.code()), tokenProof(key))
   const bound = tokensOf(redeemed)
   const ofOkta = scene.oktaAnswers.map((text) => JSON.parse(text)).find((answer) => "id_token" in answer)
   const given = yield* one.token({ grant_type: "client_credentials", resource: mcp }, basic("nightly", secretOfOther))
@@ -49,7 +46,7 @@ const arrange = Effect.gen(function*() {
     "a logout token": yield* Leaving.logoutToken(scene, { sub: uidOf(ada) }),
     "a client assertion": yield* proofOf("agent"),
     "a DPoP proof for the resource": key.proof({ url: mcp, iat: now, token: bound.accessToken }),
-    "a DPoP proof for the token endpoint": tokenProof()
+    "a DPoP proof for the token endpoint": tokenProof(key).dpop
   }
   return { scene, kinds, first, bound, browser, page }
 })

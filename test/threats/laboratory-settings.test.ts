@@ -1,18 +1,18 @@
 import { assert, layer } from "@effect/vitest"
 import { Duration, Effect, Redacted } from "effect"
 import { webClient } from "../../src/demo/StandInDirectory.ts"
+import { basic } from "../support/Credentials.ts"
 import { Laboratory, states } from "../support/Laboratory.ts"
 import { enter, onTheWayBack } from "../support/LaboratoryState.ts"
 import { assertRefused, tokensOf } from "../support/ProxyScene.ts"
 import type { Handler } from "../support/StandInDoor.ts"
 
-const basic = (secret = "") => `Basic ${Buffer.from(`${webClient.clientId}:${secret}`).toString("base64")}`
 const secondSecret = "the-second-secret-of-this-web-application-1"
 
 /** Okta, which takes a second secret as well. */
 const takesBoth: Handler = (request, _, usual) => {
-  if (request.headers.authorization === basic(secondSecret)) {
-    request.headers.authorization = basic(webClient.clientSecret)
+  if (request.headers.authorization === basic(webClient.clientId, secondSecret).authorization) {
+    request.headers.authorization = basic(webClient.clientId, webClient.clientSecret ?? "").authorization
   }
   return usual()
 }

@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import { forged } from "../support/Forged.ts"
 import { raw } from "../support/GuardedServer.ts"
 import {
   type Answer,
@@ -23,19 +24,6 @@ const documents = [
 
 const endpoints = ["authorize", "consent", "callback", "token", "register", "revoke", "introspect", "logout"]
   .map((name) => `/oauth/${name}`)
-
-/** `fetch` leaves out a `host`. */
-const forged = {
-  forwarded: "host=evil.example;proto=http",
-  "x-forwarded-host": "evil.example",
-  "x-forwarded-proto": "http",
-  "x-forwarded-port": "8080",
-  "x-forwarded-uri": "/public",
-  "x-forwarded-prefix": "/evil",
-  "x-original-url": "/public",
-  "x-rewrite-url": "/public",
-  "x_forwarded_host": "evil.example"
-}
 
 /** Asks by the attacker's name, with all that besides. */
 const byName = (scene: ProxyScene, host: string, target: string, method = "GET") =>

@@ -2,8 +2,8 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { request as httpRequest } from "node:http"
-import { createServer } from "node:net"
 import * as DocumentHost from "../support/DocumentHost.ts"
+import { trap } from "../support/Listening.ts"
 import {
   assertLocal,
   assertRefused,
@@ -146,24 +146,12 @@ layer(Scene.layer())("J. Registration: what is not in order", (it) => {
 describe("J. Registration: what a client points to", () => {
   it.effect("#169 is connected to by nobody, at no step, not for a client that authenticates by key either", () =>
     Effect.gen(function*() {
-      let connections = 0
-      const trap = yield* Effect.acquireRelease(
-        Effect.callback<ReturnType<typeof createServer>>((resume) => {
-          const server = createServer((socket) => {
-            connections++
-            socket.destroy()
-          })
-          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-      )
-      const address = trap.address()
-      assert(typeof address === "object" && address !== null)
+      const { connections, port } = yield* trap
       const scene = yield* make({
         settings: { clientMetadataDocuments: true },
         environment: DocumentHost.loopback
       })
-      for (const origin of [`http://127.0.0.1:${address.port}`, `https://${DocumentHost.host}:${address.port}`]) {
+      for (const origin of [`http://127.0.0.1:${port}`, `https://${DocumentHost.host}:${port}`]) {
         const pointers = Object.fromEntries(
           ["jwks_uri", "logo_uri", "tos_uri", "policy_uri", "client_uri", "sector_identifier_uri", "initiate_login_uri"]
             .map((name) => [name, `${origin}/${name}`])
@@ -193,6 +181,6 @@ describe("J. Registration: what a client points to", () => {
           assertRefused(yield* scene.one.token(scene.redemption("x", assertion)), 401, "invalid_client")
         }
       }
-      assert.strictEqual(connections, 0)
+      assert.strictEqual(connections(), 0)
     }))
 })

@@ -1,6 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { basic } from "../support/Credentials.ts"
 import {
   assertRefused,
   assertUncached,
@@ -20,10 +21,6 @@ import {
 
 const together = { concurrency: "unbounded" } as const
 const markup = "https://evil.example/\"><script>"
-
-const basic = (id: string, secret: string) => ({
-  authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString("base64")}`
-})
 
 /** Everything that came of a grant is good for nothing. */
 const assertEnded = Effect.fnUntraced(function*(scene: ProxyScene, { accessToken, refreshToken }: Tokens) {

@@ -1,9 +1,10 @@
-import { Config, Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
+import { Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
 import * as Environment from "../../config/Environment.ts"
 import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import { issuerMistakes } from "../../config/IssuerUrl.ts"
 import type { OktaOptions, Settings } from "../../config/OktaConfig.ts"
 import type { OktaHttp } from "../../provider/OktaHttp.ts"
+import { given } from "../Given.ts"
 import { library, policy } from "../settings.ts"
 import * as Ask from "./Ask.ts"
 import { authorize, scopes } from "./AuthorizeCheck.ts"
@@ -39,14 +40,12 @@ export interface Diagnosis {
   readonly unusable: boolean
 }
 
-const given = (name: string) => Effect.orDie(Config.String(name).pipe(Config.withDefault("")))
-
 /** What can be looked at though the settings cannot be used: Okta, if the issuer is in order. */
 const despiteMistakes = Effect.fnUntraced(function*(ask: Ask.Ask, problems: InvalidConfiguration) {
   const checks = SettingsChecks.mistakes(problems)
-  const issuer = (yield* given("OKTA_ISSUER")).trim()
+  const issuer = yield* given("OKTA_ISSUER")
   if (issuer === "" || issuerMistakes(issuer).length > 0) return { checks, unusable: true }
-  const mode = (yield* given("OKTA_CLIENT_ID")).trim() === "" ? "native" : "proxy"
+  const mode = (yield* given("OKTA_CLIENT_ID")) === "" ? "native" : "proxy"
   const okta = yield* OktaChecks.look(ask, {
     issuer,
     foreignEndpoints: false,

@@ -3,13 +3,10 @@ import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { SignJWT } from "jose"
 import { createPrivateKey, createPublicKey } from "node:crypto"
+import { basic } from "../../support/Credentials.ts"
 import { ec } from "../grant/KeyRing.ts"
 import { assertRefused, tokenServers } from "../grant/TokenServer.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
-
-const basic = (id: string, secret: string) => ({
-  authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString("base64")}`
-})
 
 describe("a client with a secret (RFC 6749 section 2.3.1)", () => {
   const confidential = Effect.gen(function*() {

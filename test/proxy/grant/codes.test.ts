@@ -3,14 +3,14 @@ import { Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { provesChallenge } from "../../../src/proxy/grant/AuthorizationCode.ts"
+import { tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
-import { now, serverUrl } from "../ProxyTest.ts"
+import { serverUrl } from "../ProxyTest.ts"
 import { assertRefused, claimsOf, codeChallenge, isAlive, tokenServers, verifier } from "./TokenServer.ts"
 
 const ofUsed = /a record of the kind \\*"used/
 const key = new ProofKey()
-const proof = (by = key) => ({ dpop: by.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now }) })
 
 describe("a verifier (RFC 7636 section 4.6)", () => {
   it("belongs to the challenge that is made of it, and to no other", () => {
@@ -122,12 +122,15 @@ describe("a code", () => {
       const { client_id } = yield* register()
       const code = (dpopKey?: string) => approve(client_id, dpopKey === undefined ? {} : { dpopKey })
       const redeem = (code: string, headers = {}) => one.token(redemption(client_id, code), headers)
-      for (const headers of [{}, proof(new ProofKey())]) {
+      for (const headers of [{}, tokenProof(new ProofKey())]) {
         const bound = yield* code(key.thumbprint)
         assertRefused(yield* redeem(bound, headers), 400, "invalid_grant")
-        assertRefused(yield* redeem(bound, proof()), 400, "invalid_grant")
+        assertRefused(yield* redeem(bound, tokenProof(key)), 400, "invalid_grant")
       }
-      const answers = [yield* redeem(yield* code(key.thumbprint), proof()), yield* redeem(yield* code(), proof())]
+      const answers = [
+        yield* redeem(yield* code(key.thumbprint), tokenProof(key)),
+        yield* redeem(yield* code(), tokenProof(key))
+      ]
       for (const { body } of answers) {
         assert.strictEqual(body["token_type"], "DPoP")
         assert.deepStrictEqual(claimsOf(body["access_token"])["cnf"], { jkt: key.thumbprint })

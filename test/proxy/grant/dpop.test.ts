@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
+import { basic, tokenProof } from "../../support/Credentials.ts"
 import { type Otherwise, ProofKey } from "../../support/Proofs.ts"
 import {
   assertRefused,
@@ -20,11 +21,6 @@ import {
 
 const key = new ProofKey()
 const thief = new ProofKey()
-const url = `${serverUrl}/oauth/token`
-
-const proofOf = (otherwise?: Otherwise, by = key, iat = now) => ({
-  dpop: by.proof({ url, method: "POST", iat }, otherwise)
-})
 
 /** Calls the guarded path with a bound token. */
 const call = (scene: ProxyScene, token: string, otherwise?: Otherwise) =>
@@ -42,7 +38,7 @@ const confidential = {
   clientSecrets: [secret],
   mayIntrospect: true
 }
-const authorization = `Basic ${Buffer.from(`confidential:${Redacted.value(secret)}`).toString("base64")}`
+const { authorization } = basic("confidential", Redacted.value(secret))
 
 describe("the token endpoint", () => {
   it.effect("binds tokens to the key of which a proof comes, and no others", () =>
@@ -52,7 +48,7 @@ describe("the token endpoint", () => {
       assert.strictEqual(membersOf(plain)["token_type"], "Bearer")
       assert.notProperty(claimsOf(tokensOf(plain).accessToken), "cnf")
 
-      const bound = yield* scene.one.token(scene.redemption(yield* scene.code()), proofOf())
+      const bound = yield* scene.one.token(scene.redemption(yield* scene.code()), tokenProof(key))
       assert.strictEqual(membersOf(bound)["token_type"], "DPoP")
       const { accessToken, refreshToken } = tokensOf(bound)
       assert.deepStrictEqual(claimsOf(accessToken)["cnf"], { jkt: key.thumbprint })
@@ -60,16 +56,16 @@ describe("the token endpoint", () => {
       assert.strictEqual((yield* scene.one.call(accessToken)).status, 401)
       assertRefused(yield* scene.one.token(scene.refreshment(refreshToken)), 400, "invalid_grant")
       assertRefused(
-        yield* scene.one.token(scene.refreshment(refreshToken), proofOf({}, thief)),
+        yield* scene.one.token(scene.refreshment(refreshToken), tokenProof(thief)),
         400,
         "invalid_grant"
       )
-      const renewed = yield* scene.one.token(scene.refreshment(refreshToken), proofOf())
+      const renewed = yield* scene.one.token(scene.refreshment(refreshToken), tokenProof(key))
       assert.deepStrictEqual(claimsOf(tokensOf(renewed).accessToken)["cnf"], { jkt: key.thumbprint })
       // Whoever has an old refresh token but not the key ends nothing.
       for (let i = 0; i < 2; i++) {
         assertRefused(
-          yield* scene.one.token(scene.refreshment(refreshToken), proofOf({}, thief)),
+          yield* scene.one.token(scene.refreshment(refreshToken), tokenProof(thief)),
           400,
           "invalid_grant"
         )
@@ -104,12 +100,16 @@ describe("the token endpoint", () => {
         { signer: thief.privateKey }
       ]
       for (const otherwise of wrong) {
-        assertRefused(yield* scene.one.token(scene.redemption(code), proofOf(otherwise)), 400, "invalid_dpop_proof")
+        assertRefused(
+          yield* scene.one.token(scene.redemption(code), tokenProof(key, otherwise)),
+          400,
+          "invalid_dpop_proof"
+        )
       }
-      for (const dpop of ["", "x", `${proofOf().dpop}, ${proofOf().dpop}`, "x".repeat(5000)]) {
+      for (const dpop of ["", "x", `${tokenProof(key).dpop}, ${tokenProof(key).dpop}`, "x".repeat(5000)]) {
         assertRefused(yield* scene.one.token(scene.redemption(code), { dpop }), 400, "invalid_dpop_proof")
       }
-      const proof = proofOf()
+      const proof = tokenProof(key)
       const { accessToken, refreshToken } = tokensOf(yield* scene.one.token(scene.redemption(code), proof))
       assertRefused(yield* two.token(scene.refreshment(refreshToken), proof), 400, "invalid_dpop_proof")
       assertRefused(
@@ -117,7 +117,7 @@ describe("the token endpoint", () => {
         400,
         "invalid_dpop_proof"
       )
-      assert.strictEqual((yield* two.token(scene.refreshment(refreshToken), proofOf())).status, 200)
+      assert.strictEqual((yield* two.token(scene.refreshment(refreshToken), tokenProof(key))).status, 200)
       assert.isTrue(scene.watch.events.some((event) => event._tag === "ReplayDetected" && event.what === "DPoP proof"))
     }))
 
@@ -126,11 +126,11 @@ describe("the token endpoint", () => {
       const scene = yield* make()
       const bound = { dpop_jkt: key.thumbprint }
       const first = yield* scene.code(bound)
-      assert.strictEqual((yield* scene.one.token(scene.redemption(first), proofOf())).status, 200)
-      for (const headers of [{}, proofOf({}, thief)]) {
+      assert.strictEqual((yield* scene.one.token(scene.redemption(first), tokenProof(key))).status, 200)
+      for (const headers of [{}, tokenProof(thief)]) {
         const code = yield* scene.code(bound)
         assertRefused(yield* scene.one.token(scene.redemption(code), headers), 400, "invalid_grant")
-        assertRefused(yield* scene.one.token(scene.redemption(code), proofOf()), 400, "invalid_grant")
+        assertRefused(yield* scene.one.token(scene.redemption(code), tokenProof(key)), 400, "invalid_grant")
       }
       for (const dpop_jkt of ["x", "=".repeat(43), key.thumbprint.slice(1)]) {
         assertSentBack(yield* scene.browser().ask(scene.authorizeUrl({ dpop_jkt })), "invalid_request")
@@ -145,14 +145,14 @@ describe("the token endpoint", () => {
       const { location } = yield* agent.ask(yield* Effect.orDie(scene.okta.authorize(toOkta.location)))
       const code = location.searchParams.get("code") ?? ""
       const own = { client_id: undefined }
-      const first = yield* scene.one.token(scene.redemption(code, own), { authorization, ...proofOf() })
+      const first = yield* scene.one.token(scene.redemption(code, own), { authorization, ...tokenProof(key) })
       const { accessToken, refreshToken } = tokensOf(first)
       const told = membersOf(yield* scene.one.post("/oauth/introspect", { token: accessToken }, { authorization }))
       assert.strictEqual(told["token_type"], "DPoP")
       assert.deepStrictEqual(told["cnf"], { jkt: key.thumbprint })
       const renewed = yield* scene.one.token(
         scene.refreshment(refreshToken, own),
-        { authorization, ...proofOf({}, thief) }
+        { authorization, ...tokenProof(thief) }
       )
       assert.deepStrictEqual(claimsOf(tokensOf(renewed).accessToken)["cnf"], { jkt: thief.thumbprint })
     }))
@@ -161,7 +161,7 @@ describe("the token endpoint", () => {
     Effect.gen(function*() {
       const scene = yield* make({ settings: { clients: [{ ...confidential, serviceScopes: ["mcp:read"] }] } })
       const form = { grant_type: "client_credentials", resource: `${serverUrl}/mcp` }
-      const answer = yield* scene.one.token(form, { authorization, ...proofOf() })
+      const answer = yield* scene.one.token(form, { authorization, ...tokenProof(key) })
       assert.strictEqual(answer.status, 200, answer.body)
       const { access_token: token, token_type } = membersOf(answer)
       assert.strictEqual(token_type, "DPoP")
@@ -174,12 +174,12 @@ describe("the token endpoint", () => {
       const scene = yield* make({ client: { dpop_bound_access_tokens: true } })
       const code = yield* scene.code()
       assertRefused(yield* scene.one.token(scene.redemption(code)), 400, "invalid_dpop_proof")
-      assert.strictEqual((yield* scene.one.token(scene.redemption(code), proofOf())).status, 200)
+      assert.strictEqual((yield* scene.one.token(scene.redemption(code), tokenProof(key))).status, 200)
       const strict = yield* scene.start({ dpop: "require" })
       const other = yield* scene.register({}, strict)
       const theirs = scene.redemption(yield* scene.code({ client_id: other.clientId }), { client_id: other.clientId })
       assertRefused(yield* strict.token(theirs), 400, "invalid_dpop_proof")
-      assert.strictEqual((yield* strict.token(theirs, proofOf())).status, 200)
+      assert.strictEqual((yield* strict.token(theirs, tokenProof(key))).status, 200)
       const registered = yield* strict.ask("/oauth/register", {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ redirect_uris: ["https://client.example.com/"], dpop_bound_access_tokens: "yes" })
@@ -204,17 +204,17 @@ describe("the token endpoint", () => {
       const scene = yield* make({ settings: { dpopNonces: true } })
       const two = yield* scene.start({ dpopNonces: true })
       const code = yield* scene.code()
-      const asked = yield* scene.one.token(scene.redemption(code), proofOf())
+      const asked = yield* scene.one.token(scene.redemption(code), tokenProof(key))
       assertRefused(asked, 400, "use_dpop_nonce")
       const nonce = asked.headers.get("dpop-nonce") ?? ""
       assert.match(nonce, /^\d+\.[\w-]{43}$/)
       const [number = "", mac = ""] = nonce.split(".")
       for (const forged of ["", "x", `${Number(number) + 1}.${mac}`, `0${nonce}`, `${number}.${"A".repeat(43)}`]) {
-        const answer = yield* two.token(scene.redemption(code), proofOf({ claims: { nonce: forged } }))
+        const answer = yield* two.token(scene.redemption(code), tokenProof(key, { claims: { nonce: forged } }))
         assertRefused(answer, 400, "use_dpop_nonce")
         assert.strictEqual(answer.headers.get("dpop-nonce"), nonce)
       }
-      const { accessToken } = tokensOf(yield* two.token(scene.redemption(code), proofOf({ claims: { nonce } })))
+      const { accessToken } = tokensOf(yield* two.token(scene.redemption(code), tokenProof(key, { claims: { nonce } })))
       const without = yield* call(scene, accessToken)
       assert.deepStrictEqual([without.status, membersOf(without)["error"]], [401, "use_dpop_nonce"])
       assert.strictEqual(without.headers.get("dpop-nonce"), nonce)
@@ -245,16 +245,16 @@ describe("the token endpoint", () => {
       const scene = yield* make({ store: failing })
       const code = yield* scene.code()
       away = true
-      assertRefused(yield* scene.one.token(scene.redemption(code), proofOf()), 503, "temporarily_unavailable")
+      assertRefused(yield* scene.one.token(scene.redemption(code), tokenProof(key)), 503, "temporarily_unavailable")
       away = false
-      assert.strictEqual((yield* scene.one.token(scene.redemption(code), proofOf())).status, 200)
+      assert.strictEqual((yield* scene.one.token(scene.redemption(code), tokenProof(key))).status, 200)
     }))
 
   it.effect("takes no made-up proof", () =>
     Effect.gen(function*() {
       const scene = yield* make()
       const code = yield* scene.code()
-      const good = proofOf().dpop
+      const good = tokenProof(key).dpop
       const change = fc.tuple(fc.nat(good.length - 1), fc.string({ minLength: 0, maxLength: 3 }), fc.nat(3)).map((
         [at, text, cut]
       ) => good.slice(0, at) + text + good.slice(at + cut))
@@ -265,7 +265,7 @@ describe("the token endpoint", () => {
         fc.oneof(
           change.filter((text) => text !== good),
           fc.string(),
-          fc.record({ header, claims }).map((otherwise) => proofOf(otherwise).dpop)
+          fc.record({ header, claims }).map((otherwise) => tokenProof(key, otherwise).dpop)
         ),
         { numRuns: 300, seed: 11 }
       )

@@ -12,7 +12,7 @@ import { newFile, open } from "../../store/StoreFile.ts"
 import { idJagScene } from "../../support/IdJagScene.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 import * as Redis from "../../support/RedisServer.ts"
-import { configLayer, now } from "../ProxyTest.ts"
+import { ada as user, configLayer, now } from "../ProxyTest.ts"
 
 type Opened = Effect.Effect<Store["Service"], StoreUnavailable, Scope.Scope>
 
@@ -30,16 +30,7 @@ const hour = Duration.hours(1)
 const ada: GrantIndex.Named = {
   clientId: "agent",
   oktaSession: "sid",
-  user: {
-    _tag: "User",
-    subject: "00u1ada",
-    uid: "00u1ada",
-    username: "ada@example.com",
-    email: "ada@example.com",
-    groups: [],
-    scopes: [],
-    amr: []
-  }
+  user
 }
 
 const ids = (count: number, name: string) => Array.from({ length: count }, (_, nth) => `${name}-${nth}`)

@@ -3,20 +3,20 @@ import { Duration, Effect, Logger, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { type Grant } from "../../../src/proxy/grant/GrantRecord.ts"
+import { basic, tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
 import { assertRefused, claimsOf, isAlive, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
-const proof = (by = key) => ({ dpop: by.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now }) })
 const idOf = (accessToken: unknown) => String(claimsOf(accessToken)["sid"])
 
 const secret = "s".repeat(32)
 const clients: NonNullable<OktaOptions["clients"]> = [
   { clientId: "web", clientSecrets: [Redacted.make(secret)], redirectUris: ["https://web.example.com/callback"] }
 ]
-const asWeb = { authorization: `Basic ${Buffer.from(`web:${secret}`).toString("base64")}` }
+const asWeb = basic("web", secret)
 
 const passThrough = {
   issuer: "https://acme.okta.com/oauth2/default",
@@ -79,7 +79,7 @@ describe("a grant", () => {
       const { client_id } = yield* register()
       const code = yield* approve(client_id)
       yield* TestClock.adjust("10 seconds")
-      const { body } = yield* one.token(redemption(client_id, code), proof())
+      const { body } = yield* one.token(redemption(client_id, code), tokenProof(key))
       assert.deepInclude(yield* kept(body["access_token"]), {
         dpopKey: key.thumbprint,
         createdAt: now,
@@ -87,7 +87,7 @@ describe("a grant", () => {
       })
 
       const { client_id: _, ...form } = redemption("web", yield* approve("web"))
-      const ofWeb = yield* one.token(form, { ...asWeb, ...proof() })
+      const ofWeb = yield* one.token(form, { ...asWeb, ...tokenProof(key) })
       assert.strictEqual(ofWeb.body["token_type"], "DPoP")
       assert.notProperty(yield* kept(ofWeb.body["access_token"]), "dpopKey")
       yield* TestClock.adjust("10 seconds")

@@ -6,13 +6,13 @@ import { Admission, AdmissionUnknown, type Admit, NotAdmitted } from "../../../s
 import { jwtBearer } from "../../../src/proxy/grant/GrantTypes.ts"
 import type { IdJag } from "../../../src/proxy/IdJag.ts"
 import { OktaTokenRefused } from "../../../src/proxy/IdToken.ts"
+import { basic, tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
-import { now, serverUrl } from "../ProxyTest.ts"
+import { ada, now, serverUrl } from "../ProxyTest.ts"
 import { assertRefused, claimsOf, isAlive, type Setup, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
-const proof = (by = key) => ({ dpop: by.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now }) })
 
 const secret = "s".repeat(32)
 const mcp = `${serverUrl}/mcp`
@@ -21,21 +21,10 @@ const clients: NonNullable<OktaOptions["clients"]> = [
   { clientId: "nameless", clientSecrets: [Redacted.make(secret)] },
   { clientId: "desktop", redirectUris: ["http://127.0.0.1/callback"] }
 ]
-const as = (clientId: string) => ({
-  authorization: `Basic ${Buffer.from(`${clientId}:${secret}`).toString("base64")}`
-})
+const as = (clientId: string) => basic(clientId, secret)
 
 const said: IdJag = {
-  user: {
-    _tag: "User",
-    subject: "00u1ada",
-    uid: "00u1ada",
-    username: "ada@example.com",
-    email: "ada@example.com",
-    groups: [],
-    scopes: [],
-    amr: []
-  },
+  user: ada,
   clientId: "agent",
   resource: mcp,
   scopes: ["files:read", "files:write"],
@@ -198,15 +187,15 @@ describe("an ID-JAG", () => {
     Effect.gen(function*() {
       const { bring } = yield* arrange()
       const boundTo = { thumbprint: key.thumbprint }
-      for (const headers of [as("agent"), { ...as("agent"), ...proof(new ProofKey()) }]) {
+      for (const headers of [as("agent"), { ...as("agent"), ...tokenProof(new ProofKey()) }]) {
         assertRefused(yield* bring({ boundTo }, {}, headers), 400, "invalid_grant")
       }
       for (const change of [{ boundTo }, {}]) {
-        const { body } = yield* bring(change, {}, { ...as("agent"), ...proof() })
+        const { body } = yield* bring(change, {}, { ...as("agent"), ...tokenProof(key) })
         assert.strictEqual(body["token_type"], "DPoP")
         assert.deepStrictEqual(claimsOf(body["access_token"])["cnf"], { jkt: key.thumbprint })
       }
-      for (const headers of [as("agent"), { ...as("agent"), ...proof() }]) {
+      for (const headers of [as("agent"), { ...as("agent"), ...tokenProof(key) }]) {
         assertRefused(yield* bring({ boundTo: "unknown" }, {}, headers), 400, "invalid_grant")
       }
     }))

@@ -9,8 +9,9 @@ import { Grants } from "../../../src/proxy/Grants.ts"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store } from "../../../src/store/Store.ts"
 import * as HeaderPolicy from "../../../src/token/HeaderPolicy.ts"
+import { basic } from "../../support/Credentials.ts"
 import * as DocumentHost from "../../support/DocumentHost.ts"
-import { authenticated, basic, idJagScene, proofOf, publicKey, secretOfOther, typ } from "../../support/IdJagScene.ts"
+import { authenticated, idJagScene, proofOf, publicKey, secretOfOther, typ } from "../../support/IdJagScene.ts"
 import { OktaStandIn } from "../../support/OktaStandIn.ts"
 import {
   assertRefused,

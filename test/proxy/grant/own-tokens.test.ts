@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { importJWK, SignJWT } from "jose"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
+import { basic, tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
@@ -18,9 +19,7 @@ const clients: NonNullable<OktaOptions["clients"]> = [
   { clientId: "api", clientSecrets: [Redacted.make(secret)], mayIntrospect: true },
   { clientId: "deaf", clientSecrets: [Redacted.make(secret)], redirectUris: ["https://x.example.com/"] }
 ]
-const as = (clientId: string) => ({
-  authorization: `Basic ${Buffer.from(`${clientId}:${secret}`).toString("base64")}`
-})
+const as = (clientId: string) => basic(clientId, secret)
 const inactive = { active: false }
 
 const key = { ...ec(), kid: "mine", alg: "ES256" }
@@ -76,8 +75,7 @@ describe("introspection", () => {
     Effect.gen(function*() {
       const { one, tell } = yield* arrange()
       const holder = new ProofKey()
-      const dpop = holder.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now })
-      const { body } = yield* one.token({ grant_type: "client_credentials" }, { ...as("job"), dpop })
+      const { body } = yield* one.token({ grant_type: "client_credentials" }, { ...as("job"), ...tokenProof(holder) })
       assert.deepInclude(yield* tell(body["access_token"]), {
         active: true,
         token_type: "DPoP",

@@ -2,13 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { standing } from "../../../src/proxy/grant/RefreshToken.ts"
+import { tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
 import { now, serverUrl } from "../ProxyTest.ts"
 import { assertRefused, claimsOf, isAlive, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
-const proof = (by = key) => ({ dpop: by.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now }) })
 const generationOf = (refreshToken: unknown) => Number(String(refreshToken).split(".")[1])
 
 it("a refresh token stands to the current one by its number (RFC 9700 section 4.14.2)", () => {
@@ -157,15 +157,15 @@ describe("a refresh token", () => {
     Effect.gen(function*() {
       const { approve, one, redemption, refreshment, register, signIn } = yield* tokenServers()
       const { client_id: clientId } = yield* register()
-      const bound = yield* one.token(redemption(clientId, yield* approve(clientId)), proof())
+      const bound = yield* one.token(redemption(clientId, yield* approve(clientId)), tokenProof(key))
       const form = refreshment(clientId, bound.body["refresh_token"])
-      for (const headers of [{}, proof(new ProofKey())]) {
+      for (const headers of [{}, tokenProof(new ProofKey())]) {
         assertRefused(yield* one.token(form, headers), 400, "invalid_grant")
       }
-      const renewed = yield* one.token(form, proof())
+      const renewed = yield* one.token(form, tokenProof(key))
       assert.strictEqual(renewed.body["token_type"], "DPoP")
       const free = yield* signIn
-      const proven = yield* one.token(refreshment(free.clientId, free.refreshToken), proof())
+      const proven = yield* one.token(refreshment(free.clientId, free.refreshToken), tokenProof(key))
       assert.strictEqual(proven.body["token_type"], "DPoP")
       assert.deepStrictEqual(claimsOf(proven.body["access_token"])["cnf"], { jkt: key.thumbprint })
       const plain = yield* one.token(refreshment(free.clientId, proven.body["refresh_token"]))

@@ -2,24 +2,20 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
 import { jwtBearer } from "../../../src/proxy/grant/GrantTypes.ts"
+import { basic, tokenProof } from "../../support/Credentials.ts"
 import { type Otherwise, ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
-import { now, serverUrl } from "../ProxyTest.ts"
+import { serverUrl } from "../ProxyTest.ts"
 import { assertRefused, assertUncached, claimsOf, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
-const proof = (otherwise?: Otherwise) => ({
-  dpop: key.proof({ url: `${serverUrl}/oauth/token`, method: "POST", iat: now }, otherwise)
-})
 
 const secret = "s".repeat(32)
 const clients: NonNullable<OktaOptions["clients"]> = [
   { clientId: "job", clientSecrets: [Redacted.make(secret)], serviceScopes: ["files:read", "files:write"] },
   { clientId: "web", clientSecrets: [Redacted.make(secret)], redirectUris: ["https://web.example.com/callback"] }
 ]
-const as = (clientId: string) => ({
-  authorization: `Basic ${Buffer.from(`${clientId}:${secret}`).toString("base64")}`
-})
+const as = (clientId: string) => basic(clientId, secret)
 const service = { grant_type: "client_credentials" }
 
 const countOf = (watch: Watch, name: string, labels: { readonly [label: string]: string }) =>
@@ -105,7 +101,7 @@ describe("the token endpoint", () => {
         /a token for \\*"\S+\/other\\*", but was granted one for \S+\/mcp or \S+\.com\./
       )
       assertRefused(yield* one.token(service, as("web")), 400, "unauthorized_client")
-      const bound = yield* one.token(service, { ...as("job"), ...proof() })
+      const bound = yield* one.token(service, { ...as("job"), ...tokenProof(key) })
       assert.strictEqual(bound.body["token_type"], "DPoP")
       assert.deepStrictEqual(claimsOf(bound.body["access_token"])["cnf"], { jkt: key.thumbprint })
     }))
@@ -185,10 +181,10 @@ describe("a proof at the token endpoint (RFC 9449 section 5)", () => {
         { claims: { htu: "https://other.example.com/oauth/token" } }
       ]
       for (const otherwise of wrong) {
-        assertRefused(yield* one.token(form, proof(otherwise)), 400, "invalid_dpop_proof")
+        assertRefused(yield* one.token(form, tokenProof(key, otherwise)), 400, "invalid_dpop_proof")
       }
       assertRefused(yield* one.token(form, { dpop: "" }), 400, "invalid_dpop_proof")
-      const { body } = yield* one.token(form, proof())
+      const { body } = yield* one.token(form, tokenProof(key))
       assert.strictEqual(body["token_type"], "DPoP")
     }))
 
@@ -204,7 +200,7 @@ describe("a proof at the token endpoint (RFC 9449 section 5)", () => {
       assertRefused(yield* one.token(ofBound), 400, "invalid_dpop_proof")
       assertRefused(yield* other.token(ofFree), 400, "invalid_dpop_proof")
       assert.strictEqual((yield* one.token(ofFree)).body["token_type"], "Bearer")
-      assert.strictEqual((yield* one.token(ofBound, proof())).body["token_type"], "DPoP")
+      assert.strictEqual((yield* one.token(ofBound, tokenProof(key))).body["token_type"], "DPoP")
     }))
 
   it.effect("means nothing where the settings turn it off", () =>
