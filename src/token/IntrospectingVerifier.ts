@@ -50,10 +50,10 @@ export const recheck = (
       const rules = ClaimsCheck.rulesOf(yield* OktaConfig, "access-token")
       const { introspect } = yield* TokenIntrospection
       const { verifyText } = yield* TokenVerifier
-      const remembered = yield* Remembered.make<true, TokenError>(cacheSize)
+      const remembered = yield* Remembered.make<void, TokenError>(cacheSize)
 
       const ask = Effect.fnUntraced(
-        function*(token: string, { claims }: VerifiedToken): Effect.fn.Return<Remembered.Answer<true>, TokenError> {
+        function*(token: string, { claims }: VerifiedToken): Effect.fn.Return<Remembered.Answer<void>, TokenError> {
           const { active: _, client_id, jti, ...answer } = yield* introspect(Redacted.make(token))
           if (jti !== undefined && claims.jti !== undefined && jti !== claims.jti) return yield* ofAnother(rules.issuer)
           const now = (yield* Clock.currentTimeMillis) / 1000
@@ -62,7 +62,7 @@ export const recheck = (
             rules,
             now
           )
-          return said instanceof Error ? yield* said : { value: true, keepFor: goodFor }
+          return said instanceof Error ? yield* said : { value: undefined, keepFor: goodFor }
         },
         watched(rules.issuer)
       )
@@ -143,14 +143,12 @@ const claimsOf = (said: ActiveToken, issuer: string) => {
   }
 }
 
-const payloadOf = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ cnf: Schema.optionalKey(Schema.Unknown) }))
-)
+const payloadOf = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
 /** To which key a token says that it is bound: Okta may leave it out of the answer, but vouches for the whole token. */
 const bindingIn = (token: string): unknown => {
   const jws = CompactJws.read(token)
-  return typeof jws === "string" ? undefined : Option.getOrUndefined(payloadOf(jws.payload.toString()))?.cnf
+  return typeof jws === "string" ? undefined : Option.getOrUndefined(payloadOf(jws.payload.toString()))?.["cnf"]
 }
 
 const ofUnknownKey = (issuer: string) =>

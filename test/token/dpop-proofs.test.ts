@@ -48,6 +48,19 @@ const withKeys = <A, E>(
     )
   })
 
+describe("the checks of DPoP proofs", () => {
+  it.effect("are there where nobody has set any up", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(now * 1000)
+      const { check } = yield* DpopProofs.DpopProofs
+      const key = new ProofKey()
+      const proof = key.proof({ url, iat: now, token })
+      const send = check(proof, { url, method: "GET", accessToken: token }, settings)
+      assert.strictEqual(yield* send, key.thumbprint)
+      assert.deepInclude(yield* Effect.flip(send), { _tag: "InvalidDpopProof", reason: "has been used before" })
+    }))
+})
+
 describe("the key of a DPoP proof", () => {
   it.effect("is taken in once, as long as the client says the same of it", () =>
     withKeys((check, keys) =>

@@ -1,11 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
+import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { OktaConfig, type OktaOptions } from "../../src/config/OktaConfig.ts"
+import { Discovery, DiscoveryFailed } from "../../src/provider/Discovery.ts"
+import { OktaHttp } from "../../src/provider/OktaHttp.ts"
 import { type AccessTokenClaims, principalOf } from "../../src/token/AccessTokenClaims.ts"
 import * as IntrospectingVerifier from "../../src/token/IntrospectingVerifier.ts"
 import * as SubjectToken from "../../src/token/SubjectToken.ts"
-import { InvalidSignature, type TokenError, TokenInactive } from "../../src/token/TokenError.ts"
+import {
+  IntrospectionUnavailable,
+  InvalidSignature,
+  type TokenError,
+  TokenInactive
+} from "../../src/token/TokenError.ts"
 import { type ActiveToken, TokenIntrospection } from "../../src/token/TokenIntrospection.ts"
 import { TokenVerifier } from "../../src/token/TokenVerifier.ts"
 import { Watch } from "../support/Watch.ts"
@@ -29,7 +37,7 @@ const good: ActiveToken = {
 }
 
 /** Members on top of those; `undefined` takes one away. */
-type Said = { readonly [member: string]: unknown } | TokenInactive
+type Said = { readonly [member: string]: unknown } | TokenInactive | IntrospectionUnavailable
 
 /** A verifier in front of an Okta that says what it is told to. */
 const arrange = Effect.fnUntraced(function*(mode: "only" | "recheck", settings: Partial<OktaOptions> = {}) {
@@ -43,10 +51,10 @@ const arrange = Effect.fnUntraced(function*(mode: "only" | "recheck", settings: 
   }
   const okta = Layer.succeed(TokenIntrospection, {
     introspect: (token) =>
-      Effect.suspend((): Effect.Effect<ActiveToken, TokenInactive> => {
+      Effect.suspend((): Effect.Effect<ActiveToken, TokenInactive | IntrospectionUnavailable> => {
         asked.push(Redacted.value(token))
         const { says } = state
-        return says instanceof TokenInactive
+        return says instanceof Error
           ? Effect.fail(says)
           : Effect.succeed(JSON.parse(JSON.stringify({ ...good, ...says })))
       })
@@ -77,10 +85,13 @@ const arrange = Effect.fnUntraced(function*(mode: "only" | "recheck", settings: 
     })
   const counted = (outcome: string) =>
     watch.metrics.filter(({ attributes }) =>
-      attributes?.["outcome"] === outcome && attributes["token"] === "introspected"
+      attributes?.["outcome"] === outcome && attributes["token"] === "introspected" &&
+      attributes["remembered"] === "false"
     )
       .reduce((sum, { state }) => sum + Number("count" in state ? state.count : 0), 0)
-  return { asked, counted, said, show, state, tagOf, verify }
+  /** How often a line with these words was logged. */
+  const logged = (words: string) => watch.lines.filter((line) => line.startsWith("{") && line.includes(words)).length
+  return { asked, counted, logged, said, show, state, tagOf, verify }
 })
 
 const inactive = new TokenInactive({ issuer })
@@ -93,6 +104,8 @@ const sayings: ReadonlyArray<readonly [what: string, says: Said, only: string, r
   ["no issuer", { iss: undefined }, "good"],
   ["another audience", { aud: "api://other" }, "InvalidAudience"],
   ["no audience", { aud: undefined }, "InvalidAudience", "good"],
+  ["a client by the name of access tokens", { client_id: undefined, cid: "0oa1client" }, "good"],
+  ["what only an ID token says", { nonce: "n" }, "WrongTokenType"],
   ["another client", { client_id: "0oaOther" }, "ClientNotAllowed"],
   ["no client", { client_id: undefined }, "ClientNotAllowed", "good"],
   ["a time that is over", { exp: now - 30 }, "TokenExpired"],
@@ -134,6 +147,55 @@ describe("a token that Okta is asked about", () => {
   }
 })
 
+describe("an Okta that cannot be asked", () => {
+  for (const mode of ["only", "recheck"] as const) {
+    it.effect(`is warned of, and that it is back is said; a token that it refuses is no such thing (${mode})`, () =>
+      Effect.gen(function*() {
+        const { logged, said } = yield* arrange(mode)
+        const told = () => ["could not be asked about a token", "is available again"].map(logged)
+        assert.strictEqual(yield* said(inactive), "TokenInactive")
+        assert.deepStrictEqual(told(), [0, 0])
+        const away = new IntrospectionUnavailable({ issuer, reason: "it is away" })
+        for (let times = 0; times < 2; times++) assert.strictEqual(yield* said(away), "IntrospectionUnavailable")
+        assert.deepStrictEqual(told(), [1, 0])
+        assert.strictEqual(yield* said(inactive), "TokenInactive")
+        assert.deepStrictEqual(told(), [1, 1])
+      }))
+  }
+})
+
+describe("the option introspection", () => {
+  const away = new DiscoveryFailed({ issuer, reason: "it is away" })
+  const below = new InvalidSignature({ kid: "x", algorithm: "ES256" })
+  const parts = Layer.mergeAll(
+    OktaConfig.layer({ issuer, audience }),
+    Layer.succeed(Discovery, { metadata: Effect.fail(away), reload: Effect.fail(away) }),
+    OktaHttp.layer.pipe(
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, HttpClient.make(() => Effect.die("is asked"))))
+    ),
+    Layer.succeed(TokenVerifier, { verifyText: () => Effect.fail(below), verify: () => Effect.fail(below) })
+  )
+  const built = (options: Partial<IntrospectingVerifier.IntrospectionOptions>) =>
+    Layer.build(Layer.provide(
+      IntrospectingVerifier.layer({ mode: "only", clientId: "0oa1", clientSecret: Redacted.make("x"), ...options }, {}),
+      parts
+    ))
+
+  it.effect("has Okta asked in place of a verification, or after it", () =>
+    Effect.gen(function*() {
+      for (const [mode, expected] of [["only", "IntrospectionUnavailable"], ["recheck", "InvalidSignature"]] as const) {
+        const { verifyText } = Context.get(yield* built({ mode }), TokenVerifier)
+        assert.strictEqual((yield* Effect.flip(verifyText("a")))._tag, expected)
+      }
+    }))
+
+  it.effect("is told what is wrong with the credentials in it", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(built({ clientSecret: undefined }))
+      assert.deepStrictEqual(error.problems.map(({ field }) => field), ["introspection.clientSecret"])
+    }))
+})
+
 describe("a token of which Okta alone knows what it is good for", () => {
   it.effect("is a principal in Okta's words, which nobody can change, and by which it is found for an exchange", () =>
     Effect.gen(function*() {
@@ -162,6 +224,13 @@ describe("a token of which Okta alone knows what it is good for", () => {
       assert.strictEqual(token === undefined ? token : Redacted.value(token), "a")
       assert.isUndefined(SubjectToken.of({ ...principal }))
       assert.strictEqual((yield* verify(Redacted.make("a"))).principal, principal)
+    }))
+
+  it.effect("is a principal by the names of access tokens, where Okta answers in those", () =>
+    Effect.gen(function*() {
+      const { show, state } = yield* arrange("only")
+      state.says = { client_id: undefined, username: undefined, cid: "0oa2", preferred_username: "ada" }
+      assert.deepInclude((yield* show("a")).principal, { username: "ada", clientId: "0oa2" })
     }))
 
   it.effect("is remembered no longer than it lasts", () =>

@@ -45,6 +45,12 @@ describe("an answer that is remembered", () => {
       assert.strictEqual(yield* ask("b"), 4)
     }))
 
+  it.effect("that must not be kept takes no other's place", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* arrange(1)
+      assert.deepStrictEqual([yield* ask("a"), yield* ask("b", 0), yield* ask("c", -1), yield* ask("a")], [1, 2, 3, 1])
+    }))
+
   it.effect("is one of so many, found by the part that the keys are told apart by", () =>
     Effect.gen(function*() {
       const { ask } = yield* arrange(2, (key) => key.slice(0, 1))

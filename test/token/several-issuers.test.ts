@@ -5,6 +5,7 @@ import { OktaTest, type OktaTestOptions } from "effect-okta/testing"
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { document, protectedResources } from "../../src/resource/ResourceMetadata.ts"
+import { valueOf, Watch } from "../support/Watch.ts"
 
 const acme = { issuer: "https://acme.okta.com/oauth2/default", audience: "api://acme" }
 const globex = { issuer: "https://globex.okta.com/oauth2/aus1", audience: ["api://globex", "api://default"] }
@@ -18,7 +19,7 @@ const arrange = Effect.fnUntraced(function*(
   changes: {
     readonly acme?: Partial<IssuerOptions>
     readonly initech?: Partial<IssuerOptions>
-    readonly start?: OktaAuth.StartOptions
+    readonly start?: OktaAuth.StartOptions & { readonly maxTokenLength?: number }
   } = {},
   shapes: { readonly acme?: OktaTestOptions } = {}
 ): Effect.fn.Return<
@@ -29,6 +30,8 @@ const arrange = Effect.fnUntraced(function*(
     readonly context: Context.Context<OktaAuth.Services>
     readonly outcome: (token: Redacted.Redacted<string>) => Effect.Effect<string>
     readonly logged: ReadonlyArray<string>
+    /** How many verifications with these labels were counted. */
+    readonly counted: (labels: { readonly [label: string]: string }) => number
   },
   OktaAuth.StartError,
   Scope.Scope
@@ -46,6 +49,7 @@ const arrange = Effect.fnUntraced(function*(
     return Context.get(org, HttpClient.HttpClient).execute(request)
   })
   const logged: Array<string> = []
+  const watch = new Watch()
   const context = yield* Layer.build(
     OktaAuth.layer({
       issuers: [{ ...acme, ...changes.acme }, globex, { ...initech, ...changes.initech }],
@@ -56,7 +60,7 @@ const arrange = Effect.fnUntraced(function*(
       Layer.provide(Logger.layer([Logger.map(Logger.formatSimple, (line) => void logged.push(line))])),
       Layer.provide(Layer.succeed(References.MinimumLogLevel, "All"))
     )
-  )
+  ).pipe(Effect.provide(watch.layer))
   const { verify } = Context.get(context, TokenVerifier)
   return {
     acme: oktaOf(acme.issuer),
@@ -64,13 +68,17 @@ const arrange = Effect.fnUntraced(function*(
     initech: oktaOf(initech.issuer),
     context,
     logged,
+    counted: (labels) => valueOf(watch, "okta_token_verifications", labels),
     outcome: (token) =>
       Effect.match(verify(token), {
         onSuccess: ({ principal }) => `${principal.issuer} ${principal.subject}`,
         onFailure: ({ _tag }) => _tag
-      })
+      }).pipe(Effect.provide(watch.layer))
   }
 })
+
+const unsigned = (payload: string) =>
+  Redacted.make(`${["{}", payload].map((part) => Buffer.from(part).toString("base64url")).join(".")}.AAAA`)
 
 const idToken = { cid: undefined, scp: undefined, nonce: "n-0S6" }
 
@@ -149,12 +157,84 @@ describe("several issuers", () => {
       ({ acme }) => acme.token({ claims: { iss: "__proto__" } })
     ],
     ["what is no token", "MalformedToken", () => Effect.succeed(Redacted.make("a.b.c"))],
+    ...["null", "[]", "{", "{\"iss\":\"a\",\"iss\":\"b\"}"].map((payload) =>
+      [`the payload ${payload}`, "MalformedToken", () => Effect.succeed(unsigned(payload))] as const
+    ),
     ["what is too long", "MalformedToken", ({ acme }) => acme.token({ claims: { long: "x".repeat(10_000) } })]
   ]
   it.effect.each(foreign)("refuse %s", ([, tag, token]) =>
     Effect.gen(function*() {
       const scene = yield* arrange()
       assert.strictEqual(yield* scene.outcome(yield* token(scene)), tag)
+    }))
+
+  it.effect("count what is a token of none of them, once each time, and say why it is none", () =>
+    Effect.gen(function*() {
+      const { acme, context, counted, outcome } = yield* arrange()
+      const { verify } = Context.get(context, TokenVerifier)
+      const token = yield* acme.token({ claims: { iss: named.issuer } })
+      for (const expected of [1, 2]) {
+        yield* outcome(token)
+        const labels = { issuer: "none", token: "unknown", outcome: "InvalidIssuer", remembered: "false" }
+        assert.strictEqual(counted(labels), expected)
+        assert.strictEqual(counted({}), expected)
+      }
+      assert.include((yield* Effect.flip(verify(unsigned("[]")))).message, "its payload is not a JSON object")
+    }))
+
+  it.effect("look at no token that is longer than it may be, whoever's it is", () =>
+    Effect.gen(function*() {
+      const { acme } = yield* arrange()
+      const size = Redacted.value(yield* acme.token()).length
+      const { context, outcome, ...here } = yield* arrange({ start: { maxTokenLength: size } })
+      const token = yield* here.acme.token()
+      assert.lengthOf(Redacted.value(token), size)
+      assert.strictEqual(yield* outcome(token), `${acme.issuer} ada@example.com`)
+      const longer = Redacted.make("x".repeat(size + 1))
+      const { message } = yield* Effect.flip(Context.get(context, TokenVerifier).verify(longer))
+      assert.include(message, `it is longer than ${size} characters`)
+      assert.strictEqual(
+        yield* outcome(yield* acme.token({ claims: { iss: `${named.issuer}/a/longer/one` } })),
+        "MalformedToken"
+      )
+    }))
+
+  it.effect("share the memory of verified tokens, each an equal part", () =>
+    Effect.gen(function*() {
+      const { acme, counted, globex, outcome } = yield* arrange({ start: { cacheSize: 3 } })
+      const [one, two, other] = [yield* acme.token(), yield* acme.token(), yield* globex.token()]
+      const again = () => counted({ outcome: "success", remembered: "true" })
+      for (const token of [one, other, two, one]) yield* outcome(token)
+      assert.strictEqual(again(), 0, "the second took the place of the first")
+      for (const token of [one, other]) yield* outcome(token)
+      assert.strictEqual(again(), 2, "and none of another's")
+    }))
+
+  it.effect("accept the kind of token that the start says, where they say none themselves", () =>
+    Effect.gen(function*() {
+      const { acme, outcome } = yield* arrange({ start: { accept: "id-token" } })
+      assert.strictEqual(yield* outcome(yield* acme.token({ claims: idToken })), `${acme.issuer} ada@example.com`)
+      assert.strictEqual(yield* outcome(yield* acme.token()), "WrongTokenType")
+    }))
+
+  it.effect("are asked for their keys all at once, and are of use while one of them has any", () =>
+    Effect.gen(function*() {
+      const { acme, context, globex, initech } = yield* arrange({}, { acme: { outage: "rate-limited" } })
+      const jwks = Context.get(context, Jwks)
+      for (const okta of [globex, initech]) yield* okta.fail("rate-limited")
+      yield* Effect.flip(jwks.ready)
+      assert.isFalse(yield* jwks.usable)
+      for (const okta of [acme, globex, initech]) {
+        yield* okta.restore
+        yield* TestClock.adjust("1 minute")
+        assert.isTrue(yield* jwks.usable)
+      }
+      yield* jwks.ready
+      for (const okta of [acme, globex, initech]) yield* okta.fail("silent")
+      const reload = yield* Effect.forkChild(Effect.exit(jwks.reload), { startImmediately: true })
+      yield* TestClock.adjust("5 seconds")
+      assert.isDefined(reload.pollUnsafe(), "5 seconds for all of them, and not for each")
+      assert.isTrue(yield* jwks.usable)
     }))
 
   it.effect("name all that are trusted when a token comes from elsewhere, and ask nobody", () =>
