@@ -1,7 +1,7 @@
 /**
  * Okta in front of the routes of an Effect application: provide one layer, guard the routes, serve the metadata.
  */
-import { Context, Effect, Layer, type Redacted } from "effect"
+import { Effect, Layer, type Redacted } from "effect"
 import { Headers, type HttpClient, type HttpRouter, UrlParams } from "effect/http"
 import * as Environment from "./config/Environment.ts"
 import { InvalidConfiguration } from "./config/InvalidConfiguration.ts"
@@ -11,21 +11,17 @@ import * as AuditLog from "./observe/AuditLog.ts"
 import { Discovery, type DiscoveryFailed } from "./provider/Discovery.ts"
 import { Jwks, type KeysUnavailable } from "./provider/Jwks.ts"
 import { OktaHttp } from "./provider/OktaHttp.ts"
-import * as Admission from "./proxy/Admission.ts"
-import { SigningKeys } from "./proxy/grant/SigningKeys.ts"
+import { Endpoints } from "./proxy/Endpoints.ts"
 import { Grants } from "./proxy/Grants.ts"
 import * as ProofGuards from "./proxy/ProofGuards.ts"
-import * as Proxy from "./proxy/Proxy.ts"
-import * as Redaction from "./proxy/Redaction.ts"
 import * as StoreChoice from "./proxy/StoreChoice.ts"
 import { UpstreamTokens } from "./proxy/UpstreamTokens.ts"
-import * as AuthenticationClasses from "./resource/AuthenticationClasses.ts"
 import { protectedPaths } from "./resource/Guard.ts"
 import * as Health from "./resource/Health.ts"
 import type { Policy } from "./resource/Policy.ts"
 import * as ResourceMetadata from "./resource/ResourceMetadata.ts"
 import * as ObservedStore from "./store/ObservedStore.ts"
-import { Store, type StoreUnavailable } from "./store/Store.ts"
+import type { Store, StoreUnavailable } from "./store/Store.ts"
 import { isOffered } from "./token/DpopProof.ts"
 import * as DpopProofs from "./token/DpopProofs.ts"
 import * as IntrospectingVerifier from "./token/IntrospectingVerifier.ts"
@@ -35,6 +31,7 @@ import * as SeveralIssuers from "./token/SeveralIssuers.ts"
 import { Signature } from "./token/Signature.ts"
 import { TokenVerifier, type VerifierOptions } from "./token/TokenVerifier.ts"
 
+export { Endpoints } from "./proxy/Endpoints.ts"
 export { guard } from "./resource/Guard.ts"
 export { mcpGuard, mcpVisibility, type VisibilityOptions } from "./resource/McpGuard.ts"
 
@@ -68,26 +65,6 @@ interface LazyStart extends StartOptions {
   readonly failFast?: false | undefined
 }
 
-/**
- * What `routes` serves besides the resource metadata: in proxy mode the authorization server, else nothing.
- *
- * @example
- * ```ts
- * import { OktaAuth } from "effect-okta"
- * import { Effect, Layer } from "effect"
- *
- * // The authorization server by itself, for an app that serves its resource metadata elsewhere.
- * export const AuthorizationServer = Layer.unwrap(Effect.map(OktaAuth.Endpoints, ({ routes }) => routes))
- * ```
- */
-export class Endpoints extends Context.Service<Endpoints, {
-  readonly routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
-  /** See `reloadSigningKeys`. */
-  readonly reloadSigningKeys: (
-    signingKeys: Redacted.Redacted<string>
-  ) => Effect.Effect<ReadonlyArray<string>, InvalidConfiguration>
-}>()("effect-okta/Endpoints") {}
-
 /** What the layer provides. */
 export type Services =
   | OktaConfig
@@ -117,7 +94,9 @@ const from = (
     const settings = yield* OktaConfig
     const introspection = yield* asking
     if (settings.mode === "proxy") {
-      return proxy({ admit, cacheSize }).pipe(
+      // Loaded here, so that only those who use it wait for it.
+      const ProxyMode = yield* Effect.promise(() => import("./proxy/ProxyMode.ts"))
+      return ProxyMode.layer({ admit, cacheSize }).pipe(
         Layer.provide(kept(store)),
         Layer.provideMerge(started),
         Layer.provideMerge(okta)
@@ -168,39 +147,6 @@ const native = () =>
     Grants.none,
     redactedNames
   )
-
-/** Our own tokens are verified here, and this server is where clients sign in. */
-const proxy = ({ admit, ...options }: Pick<StartOptions, "admit" | "cacheSize">) =>
-  Layer.mergeAll(Proxy.verifier(options), endpoints, readiness, UpstreamTokens.layer, Grants.layer).pipe(
-    Layer.provideMerge(DpopProofs.layer.pipe(Layer.provide(ProofGuards.nonces))),
-    Layer.provide(Proxy.services),
-    Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
-    Layer.provideMerge(AuthenticationClasses.layer()),
-    Layer.merge(Redaction.layer)
-  )
-
-const endpoints = Layer.effect(
-  Endpoints,
-  Effect.contextWith((context: Context.Context<OktaConfig | Store | Proxy.Services>) => {
-    const { kids, reload } = Context.get(context, SigningKeys)
-    return Effect.succeed(Endpoints.of({
-      // The settings are those of proxy mode, which is all that these routes could find wrong.
-      routes: Proxy.routes.pipe(Layer.provide(Layer.succeedContext(context)), Layer.orDie),
-      reloadSigningKeys: (signingKeys) => Effect.map(reload(signingKeys), kids)
-    }))
-  })
-)
-
-/** Ready while the store answers, whatever it says of a key that nobody has put there. */
-const readiness = Layer.unwrap(
-  Effect.map(
-    Store,
-    (store) =>
-      Health.Readiness.layer({
-        store: Effect.match(store.get("ready:?"), { onFailure: () => false, onSuccess: () => true })
-      })
-  )
-)
 
 const noSigningKeys = new InvalidConfiguration({
   problems: [{ field: "signingKeys", message: "is a setting of proxy mode. In native mode this server signs nothing." }]

@@ -1,5 +1,7 @@
 import { Clock, Effect, Redacted, Schema } from "effect"
-import { importJWK, type JWK, SignJWT } from "jose"
+import type { JWK } from "jose"
+import { SignJWT } from "jose/jwt/sign"
+import { importJWK } from "jose/key/import"
 import { randomUUID } from "node:crypto"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 

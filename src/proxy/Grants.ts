@@ -1,8 +1,6 @@
 import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import type { StoreUnavailable } from "../store/Store.ts"
 import { clientHandle, grantHandle } from "./Audit.ts"
-import { Grants as OwnGrants } from "./grant/Grant.ts"
-import * as GrantIndex from "./grant/GrantIndex.ts"
 import type { Grant } from "./grant/GrantRecord.ts"
 
 /**
@@ -94,9 +92,6 @@ export const latestFirst = (
 ): ReadonlyArray<readonly [id: string, summary: GrantSummary]> =>
   grants.toSorted(([, one], [, other]) => other.createdAt.epochMilliseconds - one.createdAt.epochMilliseconds)
 
-const nameOf = (of: GrantsOf): GrantIndex.Name =>
-  "person" in of ? GrantIndex.person(of.person) : GrantIndex.client(of.client)
-
 /**
  * What people have granted to clients in proxy mode: lists it, and ends it.
  *
@@ -130,28 +125,6 @@ export class Grants extends Context.Service<Grants, {
   /** Ends all that were given until now; how many there were. */
   readonly endAll: (of: GrantsOf) => Effect.Effect<number, NoGrants | StoreUnavailable>
 }>()("effect-okta/proxy/Grants") {
-  /** Those of this server. */
-  static readonly layer: Layer.Layer<Grants, never, OwnGrants> = Layer.effect(
-    Grants,
-    Effect.map(OwnGrants, (grants) =>
-      Grants.of({
-        list: (of) =>
-          Effect.map(grants.list(nameOf(of)), (found) =>
-            latestFirst(
-              Array.from(found, ([id, grant]): readonly [string, GrantSummary] => [id, summaryOf(id, grant)])
-            ).map(([, summary]) => summary)),
-        end: Effect.fnUntraced(function*(handle, of) {
-          for (const id of (yield* grants.list(nameOf(of))).keys()) {
-            if (grantHandle(id) === handle) {
-              return yield* grants.end(id, "by-operator")
-            }
-          }
-          return false
-        }),
-        endAll: (of) => Effect.map(grants.endAll(nameOf(of), "by-operator"), (ended = 0) => ended)
-      }))
-  )
-
   /** None: clients sign in with Okta themselves. */
   static readonly none: Layer.Layer<Grants> = Layer.suspend(() => {
     const none = Effect.fail(

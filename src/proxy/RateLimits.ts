@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { HttpServerRequest } from "effect/http"
-import { RateLimiter } from "effect/persistence"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import { isIPv6 } from "node:net"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"

@@ -1,5 +1,5 @@
 import { Config, Context, Effect, Layer, Option, Redacted, Result } from "effect"
-import { RateLimiter } from "effect/persistence"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import { type ConfigurationProblem, InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import * as MemoryStore from "../store/MemoryStore.ts"

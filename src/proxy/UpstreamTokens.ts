@@ -1,7 +1,6 @@
-import { Context, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import { Context, Effect, Layer, type Redacted, Schema } from "effect"
 import type { StoreUnavailable } from "../store/Store.ts"
-import { CurrentPrincipal } from "../token/Principal.ts"
-import { Grants } from "./grant/Grant.ts"
+import type { CurrentPrincipal } from "../token/Principal.ts"
 import type { OktaUnavailable } from "./OktaClient.ts"
 
 /**
@@ -64,24 +63,6 @@ export class UpstreamTokens extends Context.Service<UpstreamTokens, {
   /** The tokens of the current principal. */
   readonly get: Effect.Effect<OktaTokens, NoUpstreamTokens | OktaUnavailable | StoreUnavailable, CurrentPrincipal>
 }>()("effect-okta/proxy/UpstreamTokens") {
-  /** Those of the grants of this server. */
-  static readonly layer: Layer.Layer<UpstreamTokens, never, Grants> = Layer.effect(
-    UpstreamTokens,
-    Effect.map(Grants, ({ oktaTokens }) =>
-      UpstreamTokens.of({
-        get: Effect.gen(function*() {
-          const principal = yield* CurrentPrincipal
-          if (principal._tag === "Service" || principal.sessionId === undefined) {
-            return yield* new NoUpstreamTokens({ reason: "no person has signed in through this server" })
-          }
-          const tokens = yield* oktaTokens(principal.sessionId)
-          if (Option.isNone(tokens)) return yield* new NoUpstreamTokens({ reason: "the grant has ended" })
-          const { accessToken, expiresAt, idToken } = tokens.value
-          return { accessToken, idToken, expiresAt }
-        })
-      }))
-  )
-
   /** None: clients sign in with Okta themselves. */
   static readonly none: Layer.Layer<UpstreamTokens> = Layer.succeed(
     UpstreamTokens,

@@ -1,6 +1,6 @@
 import type { NodeRedis } from "@effect/platform-node/NodeRedis"
 import { Clock, Context, Deferred, Effect, Exit, Layer, Queue, type Redacted, References, Scope } from "effect"
-import { Redis } from "effect/persistence"
+import * as Redis from "effect/persistence/Redis"
 import { randomInt } from "node:crypto"
 import { reasonOf, Silence, wordOf } from "./RedisTrouble.ts"
 import { parse } from "./RedisUrl.ts"

@@ -1,5 +1,6 @@
 import { Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
-import { RateLimiter, Redis } from "effect/persistence"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Redis from "effect/persistence/Redis"
 import * as RedisConnection from "./RedisConnection.ts"
 import { reasonOf, wordOf } from "./RedisTrouble.ts"
 import { limited, Store, StoreUnavailable } from "./Store.ts"

@@ -33,6 +33,18 @@ export const program = Effect.gen(function*() {
 console.log(typeof program)
 `
 
+/** Prints which files of the package an import of it loads. */
+const loads = `import { registerHooks } from "node:module"
+registerHooks({
+  load: (url, context, next) => {
+    if (url.includes("/effect-okta/dist/")) console.log(url.split("/effect-okta/dist/")[1])
+    if (url.includes("/node_modules/jose/")) console.log("jose/" + url.split("/").pop())
+    return next(url, context)
+  }
+})
+await import("effect-okta")
+`
+
 const compilerOptions = {
   target: "ES2022",
   lib: ["ESNext", "DOM"],
@@ -56,6 +68,7 @@ class App extends Context.Service<App, {
       const path = yield* folder({
         "package.json": JSON.stringify({ name: "app", private: true, type: "module" }),
         "main.ts": source,
+        "loads.js": loads,
         "node.json": JSON.stringify({
           compilerOptions: { ...compilerOptions, module: "NodeNext" },
           files: ["main.ts"]
@@ -127,6 +140,19 @@ layer(App.layer.pipe(Layer.provideMerge(NodeServices.layer)), { timeout: 60_000 
     Effect.gen(function*() {
       const { path } = yield* App
       assert.deepStrictEqual(yield* run(["node", "main.ts"], { cwd: path }), { status: 0, output: "object\n" })
+    }))
+
+  it.effect("loads nothing that only proxy mode needs before that is used", () =>
+    Effect.gen(function*() {
+      const { path } = yield* App
+      const { output, status } = yield* run(["node", "loads.js"], { cwd: path })
+      assert.strictEqual(status, 0, output)
+      const loaded = output.trim().split("\n")
+      assert.include(loaded, "OktaAuth.js")
+      assert.include(loaded, "proxy/Grants.js")
+      for (const file of loaded) {
+        assert.notMatch(file, /^(?:proxy\/(?:\w+\/|Proxy\.|ProxyMode)|cli\/|demo\/|testing\/|jose\/index)/)
+      }
     }))
 
   it.effect("brings its command", () =>

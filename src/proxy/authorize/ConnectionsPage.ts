@@ -7,10 +7,10 @@ import { type Html, html } from "./Html.ts"
 import { page } from "./Page.ts"
 import { path, type Visitor } from "./Visit.ts"
 
-const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" })
+const day = ({ epochMilliseconds }: DateTime.Utc): string =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(epochMilliseconds)
 
-const time = (moment: DateTime.Utc): Html =>
-  html`<time datetime="${DateTime.formatIso(moment)}">${day.format(moment.epochMilliseconds)}</time>`
+const time = (moment: DateTime.Utc): Html => html`<time datetime="${DateTime.formatIso(moment)}">${day(moment)}</time>`
 
 /** A client as the person knows it, for a sentence. */
 const nameOf = ({ clientName }: GrantSummary): string => clientName ?? "An application that gives no name"
@@ -38,9 +38,7 @@ ${
       settings,
       visitor,
       html`${hidden("grant", grant)}
-<button type="submit" aria-label="Disconnect ${nameOf(summary)}, connected ${
-        day.format(createdAt.epochMilliseconds)
-      }">Disconnect</button>`
+<button type="submit" aria-label="Disconnect ${nameOf(summary)}, connected ${day(createdAt)}">Disconnect</button>`
     )
   }
 </li>`

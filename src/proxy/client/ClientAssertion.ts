@@ -1,5 +1,7 @@
 import { Clock, Duration, Effect, Option, Result } from "effect"
-import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose"
+import { createLocalJWKSet } from "jose/jwks/local"
+import { decodeJwt } from "jose/jwt/decode"
+import { jwtVerify } from "jose/jwt/verify"
 import { algorithms } from "../../config/Algorithm.ts"
 import { ReplayDetected } from "../../observe/AuditEvent.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"

@@ -1,5 +1,5 @@
 import { Clock, Context, Effect, Layer, Redacted, Schema } from "effect"
-import { SignJWT } from "jose"
+import { SignJWT } from "jose/jwt/sign"
 import { randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"

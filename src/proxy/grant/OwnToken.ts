@@ -1,5 +1,6 @@
 import { Clock, Effect, Option, Redacted, Schema } from "effect"
-import { type JWTHeaderParameters, jwtVerify } from "jose"
+import type { JWTHeaderParameters } from "jose"
+import { jwtVerify } from "jose/jwt/verify"
 import type { ProxySettings } from "../ProxySettings.ts"
 import type { Sealed } from "../Sealed.ts"
 import * as RefreshToken from "./RefreshToken.ts"

@@ -1,5 +1,7 @@
 import { Effect, Result, Schema } from "effect"
-import { calculateJwkThumbprint, CompactSign, compactVerify } from "jose"
+import { calculateJwkThumbprint } from "jose/jwk/thumbprint"
+import { CompactSign } from "jose/jws/compact/sign"
+import { compactVerify } from "jose/jws/compact/verify"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import type { Algorithm } from "../../config/Algorithm.ts"
 import { admit, type VerificationKey } from "../../provider/JsonWebKey.ts"
