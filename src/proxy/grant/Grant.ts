@@ -1,4 +1,4 @@
-import { Clock, Context, Duration, Effect, Layer, Option, type Redacted } from "effect"
+import { Array, Clock, Context, Duration, Effect, Layer, Option, type Redacted } from "effect"
 import { randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
@@ -120,12 +120,12 @@ export class Grants extends Context.Service<Grants, {
 
       /** Okta's own token, which Okta issued for this server's audience. */
       const handOn = Effect.fnUntraced(function*({ okta }: Grant) {
-        const expiresIn = Math.floor((okta?.expiresAt ?? 0) - (yield* nowInSeconds))
-        const token = okta === undefined ? Option.none() : yield* OktaTokens.openToken(sealed, okta.accessToken)
-        if (Option.isNone(token) || expiresIn <= 0) {
-          return yield* new InvalidGrant({ reason: "Okta's access token has ended, and cannot be renewed" })
-        }
-        return { token: token.value, expiresIn, scopes: okta?.scopes }
+        const ended = new InvalidGrant({ reason: "Okta's access token has ended, and cannot be renewed" })
+        if (okta === undefined) return yield* ended
+        const expiresIn = Math.floor(okta.expiresAt - (yield* nowInSeconds))
+        const token = yield* OktaTokens.openToken(sealed, okta.accessToken)
+        if (Option.isNone(token) || expiresIn <= 0) return yield* ended
+        return { token: token.value, expiresIn, scopes: okta.scopes }
       })
 
       const issue = Effect.fnUntraced(function*(
@@ -173,11 +173,13 @@ export class Grants extends Context.Service<Grants, {
         ids: ReadonlyArray<string>,
         find: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>
       ): Effect.fn.Return<ReadonlyMap<string, Grant>, StoreUnavailable> {
-        const found = yield* Effect.forEach(ids, find, { concurrency: 8 })
-        return new Map(found.flatMap((grant, nth): Array<[string, Grant]> =>
-          // An email address may be another person's by now.
-          Option.isSome(grant) && isNamed(grant.value, name) ? [[ids[nth] ?? "", grant.value]] : []
-        ))
+        const found = yield* Effect.forEach(
+          ids,
+          (id) => Effect.map(find(id), Option.map((grant) => [id, grant] as const)),
+          { concurrency: 8 }
+        )
+        // An email address may be another person's by now.
+        return new Map(Array.getSomes(found).filter(([, grant]) => isNamed(grant, name)))
       })
 
       const listed = (name: Name, find: (id: string) => Effect.Effect<Option.Option<Grant>, StoreUnavailable>) =>
@@ -236,9 +238,8 @@ export class Grants extends Context.Service<Grants, {
         redeemIdJag: (client, assertion) => Effect.uninterruptible(redeemIdJag(client, assertion)),
         refresh: Effect.fnUntraced(function*(client, refreshment) {
           const { grant, grantId } = yield* rotate(client.clientId, refreshment)
-          const scopes = refreshment.scopes === undefined || refreshment.scopes.length === 0
-            ? grant.scopes
-            : grant.scopes.filter((scope) => refreshment.scopes?.includes(scope))
+          const { scopes: wanted = [] } = refreshment
+          const scopes = wanted.length === 0 ? grant.scopes : grant.scopes.filter((scope) => wanted.includes(scope))
           const tokens = yield* issue(client, grantId, grant, scopes, refreshment.dpopKey)
           yield* audit((origin) => new TokensRefreshed({ ...origin, ...told(grantId, grant, tokens) }))
           return tokens

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { Array, Clock, Duration, Effect, Option, Schema } from "effect"
 import { createHash } from "node:crypto"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { User } from "../../token/Principal.ts"
@@ -135,7 +135,7 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
     const write = Effect.gen(function*() {
       const now = yield* nowInSeconds
       const found = Option.getOrUndefined(yield* lists.find(record))
-      const before = (found?.value.grants ?? []).filter((entry) => endOf(entry) > now)
+      const before = found === undefined ? [] : found.value.grants.filter((entry) => endOf(entry) > now)
       const after = change(before)
       if (after === before) return true
       const grants = longestLasting(after, most)
@@ -175,7 +175,8 @@ export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants
     list: Effect.fnUntraced(function*(name) {
       const found = yield* Effect.forEach(recordsOf(name), lists.find, { concurrency: 8 })
       const now = yield* nowInSeconds
-      return found.flatMap(Option.match({ onNone: () => [], onSome: ({ value }) => value.grants }))
+      return Array.getSomes(found)
+        .flatMap(({ value }) => value.grants)
         .filter((entry) => endOf(entry) > now)
         .map(({ id }) => id)
     })
@@ -193,6 +194,6 @@ const recordOf = (name: Name, id: string): string =>
   partOf(name, name.kind === "client" ? (createHash("sha256").update(id).digest()[0] ?? 0) % partsOfClient : 0)
 
 const recordsOf = (name: Name): ReadonlyArray<string> =>
-  Array.from({ length: name.kind === "client" ? partsOfClient : 1 }, (_, part) => partOf(name, part))
+  Array.makeBy(name.kind === "client" ? partsOfClient : 1, (part) => partOf(name, part))
 
 const partOf = ({ kind, value }: Name, part: number): string => `${kind} ${part} ${value}`

@@ -81,7 +81,7 @@ export const make = (
 
   return Effect.fnUntraced(function*(
     client: Client,
-    { assertion, dpopKey, resource: asked, scopes: wanted }: Assertion
+    { assertion, dpopKey, resource: asked, scopes: wanted = [] }: Assertion
   ): Effect.fn.Return<
     { readonly grantId: string; readonly grant: Grant },
     Refusal | StoreUnavailable | OktaUnavailable
@@ -106,7 +106,7 @@ export const make = (
     }
     const allowed = yield* allowedBy(jag)
     const scopes = narrowed(allowed, wanted)
-    if (scopes === undefined) return yield* new ScopesNotGranted({ granted: allowed, asked: wanted ?? [] })
+    if (scopes === undefined) return yield* new ScopesNotGranted({ granted: allowed, asked: wanted })
     yield* admitted(jag, scopes)
 
     const grantId = randomBytes(16).toString("base64url")

@@ -90,14 +90,14 @@ export class TokenIssuer extends Context.Service<TokenIssuer, {
   )
 }
 
-/** The claims from which `principalOf` makes the same principal again (RFC 9068 section 2.2). */
+/** The claims from which `principalOf` makes the same principal again (RFC 9068 section 2.2); those that are undefined are not written. */
 const claimsOf = ({ principal }: Issuance): { readonly [claim: string]: unknown } => {
   const scope = principal.scopes.length === 0 ? undefined : principal.scopes.join(" ")
   if (principal._tag === "Service") {
-    return definedOnly({ sub: principal.subject, client_id: principal.clientId, scope })
+    return { sub: principal.subject, client_id: principal.clientId, scope }
   }
   const { acr, amr, authTime, clientId, email, emailVerified, groups, sessionId, subject, uid, username } = principal
-  return definedOnly({
+  return {
     sub: subject,
     client_id: clientId,
     scope,
@@ -111,8 +111,5 @@ const claimsOf = ({ principal }: Issuance): { readonly [claim: string]: unknown 
     acr,
     amr: amr.length === 0 ? undefined : amr,
     auth_time: authTime
-  })
+  }
 }
-
-const definedOnly = (claims: { readonly [claim: string]: unknown }) =>
-  Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined))

@@ -4,7 +4,7 @@
  */
 export const narrowed = (
   allowed: ReadonlyArray<string>,
-  asked: ReadonlyArray<string> = []
+  asked: ReadonlyArray<string>
 ): ReadonlyArray<string> | undefined => {
   if (asked.length === 0) return allowed
   const both = allowed.filter((scope) => asked.includes(scope))

@@ -143,17 +143,15 @@ export const make = Effect.fnUntraced(function*(
   /** Keeps what Okta said. */
   const keep = Effect.fnUntraced(function*(id: string, before: Found<Grant>, session: OktaSession, checkedAt: number) {
     const tokens = yield* OktaTokens.seal(sealed, session.tokens)
-    const kept = yield* rewrite(id, before, (grant) => {
-      const { refreshToken, scopes } = grant.okta ?? {}
-      return noted(id, grant, {
+    const kept = yield* rewrite(id, before, (grant) =>
+      noted(id, grant, {
         ...grant,
         user: session.user,
         checkedAt,
         ...(session.sessionId === undefined ? undefined : { oktaSession: session.sessionId }),
         // Okta repeats the refresh token only where it replaces it, and need not repeat scopes (RFC 6749 section 6).
-        okta: { ...(refreshToken === undefined ? undefined : { refreshToken }), ...(scopes && { scopes }), ...tokens }
-      })
-    })
+        okta: { ...grant.okta, ...tokens }
+      }))
     if (Option.isNone(kept)) yield* revokeAtOkta(session.tokens.refreshToken ?? session.tokens.accessToken)
     return kept
   })

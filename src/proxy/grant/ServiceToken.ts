@@ -28,16 +28,16 @@ export const issuance = (
 ) =>
   Effect.fnUntraced(function*(
     { clientId, serviceScopes }: Client,
-    { dpopKey, resource: asked, scopes: wanted }: ServiceRequest
+    { dpopKey, resource: asked = settings.serverUrl, scopes: wanted = [] }: ServiceRequest
   ) {
     if (serviceScopes === undefined) return yield* new GrantTypeNotAllowed({ grantType: "client_credentials" })
     const resource = resourceNamed(settings, asked)
     if (resource === undefined) {
       const expected = protectedResources(settings).map(({ resource }) => resource).join(" or ")
-      return yield* new InvalidTarget({ expected, actual: asked ?? "" })
+      return yield* new InvalidTarget({ expected, actual: asked })
     }
     const scopes = narrowed(serviceScopes, wanted)
-    if (scopes === undefined) return yield* new ScopesNotGranted({ granted: serviceScopes, asked: wanted ?? [] })
+    if (scopes === undefined) return yield* new ScopesNotGranted({ granted: serviceScopes, asked: wanted })
     const principal: Service = { _tag: "Service", subject: clientId, clientId, scopes }
     const { expiresAt, issuedAt, token } = yield* Effect.orDie(issuer.issue({ principal, resource, dpopKey }))
     yield* audit((origin) => new ServiceTokenIssued({ ...origin, clientId: clientHandle(clientId), scopes, resource }))

@@ -24,17 +24,19 @@ export interface SigningKey {
 }
 
 /** A private JWK, as far as it is not left to the import. */
-const PrivateKey = Schema.Struct({
-  kty: Schema.Literals(["RSA", "EC", "OKP"]),
-  kid: Schema.optionalKey(Schema.NonEmptyString),
-  use: Schema.optionalKey(Schema.String),
-  key_ops: Schema.optionalKey(Schema.Array(Schema.String)),
-  alg: Schema.optionalKey(Schema.String),
-  d: Schema.NonEmptyString
-})
+const PrivateKey = Schema.StructWithRest(
+  Schema.Struct({
+    kty: Schema.Literals(["RSA", "EC", "OKP"]),
+    kid: Schema.optionalKey(Schema.NonEmptyString),
+    use: Schema.optionalKey(Schema.String),
+    key_ops: Schema.optionalKey(Schema.Array(Schema.String)),
+    alg: Schema.optionalKey(Schema.String),
+    d: Schema.NonEmptyString
+  }),
+  [Schema.Record(Schema.String, Schema.Unknown)]
+)
 
 const decode = Schema.decodeUnknownResult(PrivateKey)
-const decodeMembers = Schema.decodeUnknownResult(Schema.Record(Schema.String, Schema.Unknown))
 
 /** Signs and verifies a text, since the halves of a private JWK need not belong together. */
 const belongTogether = (algorithm: Algorithm, privateKey: KeyObject, publicKey: KeyObject) =>
@@ -43,7 +45,7 @@ const belongTogether = (algorithm: Algorithm, privateKey: KeyObject, publicKey: 
       new CompactSign(Buffer.from("effect-okta"))
         .setProtectedHeader({ alg: algorithm })
         .sign(privateKey)
-        .then((signed) => compactVerify(signed, publicKey, { algorithms: [algorithm] })),
+        .then((signed) => compactVerify(signed, publicKey)),
     catch: () => "has a private and a public half that do not belong together"
   })
 
@@ -54,22 +56,19 @@ const belongTogether = (algorithm: Algorithm, privateKey: KeyObject, publicKey: 
  * 7638), and without an `alg` it signs with the first algorithm that fits it.
  */
 export const read = Effect.fnUntraced(function*(jwk: unknown): Effect.fn.Return<SigningKey, string> {
-  const { alg, key_ops, kid, use } = yield* Effect.fromResult(
+  const key = yield* Effect.fromResult(
     Result.mapError(decode(jwk), () => "is not an asymmetric private key with texts for members")
   )
+  const { alg, key_ops, kid, use } = key
   if (key_ops !== undefined && !key_ops.includes("sign")) return yield* Effect.fail("is not for signing")
   const { privateKey, publicKey } = yield* Effect.fromResult(
-    Result.flatMap(
-      Result.mapError(decodeMembers(jwk), () => "is not an object"),
-      (key) =>
-        Result.try({
-          try: () => {
-            const privateKey = createPrivateKey({ key, format: "jwk" })
-            return { privateKey, publicKey: createPublicKey(privateKey) }
-          },
-          catch: () => "has members that are no private key"
-        })
-    )
+    Result.try({
+      try: () => {
+        const privateKey = createPrivateKey({ key, format: "jwk" })
+        return { privateKey, publicKey: createPublicKey(privateKey) }
+      },
+      catch: () => "has members that are no private key"
+    })
   )
   const publicMembers = publicKey.export({ format: "jwk" })
   const name = kid ?? (yield* Effect.promise(() => calculateJwkThumbprint(publicKey)))

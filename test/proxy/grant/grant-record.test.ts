@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Logger, Option } from "effect"
+import { Context, Duration, Effect, Layer, Logger, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { clientHandle } from "../../../src/proxy/Audit.ts"
 import * as GrantIndex from "../../../src/proxy/grant/GrantIndex.ts"
@@ -59,6 +59,8 @@ describe("the names of a grant", () => {
     assert.deepStrictEqual(GrantIndex.session("sid"), session)
     assert.deepStrictEqual(GrantIndex.person("00u1Ada"), { kind: "person", value: "00u1Ada" })
     assert.deepStrictEqual(GrantIndex.person("Ada@Example.com"), email)
+    const read = Schema.decodeUnknownSync(GrantIndex.Name)
+    for (const name of [person, email, session, agent]) assert.deepStrictEqual(read(name), name)
   })
 
   it("find it each by its own kind", () => {

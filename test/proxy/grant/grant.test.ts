@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Logger, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
+import * as GrantIndex from "../../../src/proxy/grant/GrantIndex.ts"
 import { type Grant } from "../../../src/proxy/grant/GrantRecord.ts"
 import { basic, tokenProof } from "../../support/Credentials.ts"
 import { ProofKey } from "../../support/Proofs.ts"
@@ -96,6 +97,8 @@ describe("a grant", () => {
       assert.strictEqual(renewed.body["token_type"], "Bearer")
       assert.deepInclude(yield* kept(renewed.body["access_token"]), { generation: 2, usedAt: now + 20 })
 
+      const bound = redemption(client_id, yield* approve(client_id, { dpopKey: key.thumbprint }))
+      assertRefused(yield* one.token(bound), 400, "invalid_grant")
       const plain = yield* one.token(redemption(client_id, yield* approve(client_id)))
       assert.notProperty(yield* kept(plain.body["access_token"]), "dpopKey")
     }))
@@ -115,6 +118,23 @@ describe("a grant", () => {
       assert.isFalse(yield* isAlive(one.grants, body["access_token"]))
     }))
 
+  it.effect("of which nothing is left when its code is redeemed gives nothing, and the log says why", () =>
+    Effect.gen(function*() {
+      const { approve, logged, okta, one, redemption, register } = yield* tokenServers()
+      const { client_id } = yield* register()
+      okta.lifetime = 30
+      const late = yield* approve(client_id)
+      yield* TestClock.adjust("30 seconds")
+      assertRefused(yield* one.token(redemption(client_id, late)), 400, "invalid_grant")
+      assert.include(logged.at(-1), "What Okta granted ended 0 seconds ago")
+      const code = yield* approve(client_id)
+      for (const id of (yield* one.grants.list({ kind: "person", value: "00u1ada" })).keys()) {
+        yield* one.grants.end(id, "by-operator")
+      }
+      assertRefused(yield* one.token(redemption(client_id, code)), 400, "invalid_grant")
+      assert.include(logged.at(-1), "the grant has ended")
+    }))
+
   it.effect("is told of when tokens are given, with what they are for", () =>
     Effect.gen(function*() {
       const watch = new Watch()
@@ -130,8 +150,11 @@ describe("a grant", () => {
       assert.match(grant, /^[\w-]{16}$/)
       const told = { grant, subject: "00u1ada", resource: `${serverUrl}/mcp` }
       assert.deepInclude(issued, { ...told, scopes: ["files:read", "files:write"] })
-      yield* one.token({ ...refreshment(client_id, body["refresh_token"]), scope: "files:read" })
-      assert.deepInclude(watch.events.at(-1), { _tag: "TokensRefreshed", ...told, scopes: ["files:read"] })
+      const form = refreshment(client_id, body["refresh_token"])
+      for (const [scope, scopes] of [["files:read", ["files:read"]], [" ", issued.scopes]] as const) {
+        yield* one.token({ ...form, scope })
+        assert.deepInclude(watch.events.at(-1), { _tag: "TokensRefreshed", ...told, scopes })
+      }
     }))
 })
 
@@ -170,16 +193,18 @@ describe("passThrough", () => {
       assertRefused(yield* one.token(redemption(client_id, late)), 400, "invalid_grant")
 
       okta.lifetime = 3600
-      okta.subject = "00u2bob"
-      const code = yield* approve(client_id)
-      const key = [...one.store.written.keys()].findLast((key) => key.startsWith("grant:")) ?? ""
-      const [[id, grant] = ["", undefined]] = yield* one.grants.list({ kind: "person", value: "00u2bob" })
-      const value = { ...grant, okta: { ...grant?.okta, accessToken: "unreadable" } }
-      yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value })), Duration.hours(1))
-      logged.length = 0
-      assertRefused(yield* one.token(redemption(client_id, code)), 400, "invalid_grant")
-      assert.include(logged.join(), "level=WARN")
-      assert.deepStrictEqual(yield* one.grants.oktaTokens(id), Option.none())
+      for (const [subject, change] of [["00u2bob", { accessToken: "unreadable" }], ["00u3eve", undefined]] as const) {
+        okta.subject = subject
+        const code = yield* approve(client_id)
+        const key = [...one.store.written.keys()].findLast((key) => key.startsWith("grant:")) ?? ""
+        const [[id, grant] = ["", undefined]] = yield* one.grants.list({ kind: "person", value: subject })
+        const value = { ...grant, okta: change && { ...grant?.okta, ...change } }
+        yield* raw.put(key, yield* one.sealed.seal("grant", JSON.stringify({ id, value })), Duration.hours(1))
+        logged.length = 0
+        assertRefused(yield* one.token(redemption(client_id, code)), 400, "invalid_grant")
+        assert.strictEqual(logged.join().includes("level=WARN"), change !== undefined)
+        assert.deepStrictEqual(yield* one.grants.oktaTokens(id), Option.none())
+      }
     }))
 })
 
@@ -259,6 +284,34 @@ describe("the grants of somebody", () => {
       assert.strictEqual((yield* other.grants.list(ada)).size, 0)
       assert.strictEqual(yield* other.grants.endAll(ada, "universal-logout"), 0)
       assert.deepStrictEqual(okta.revoked, ["okta-refresh-0", "okta-refresh-0"])
+    }))
+
+  it.effect("that end by themselves meanwhile are not counted, and nobody else's are ended with them", () =>
+    Effect.gen(function*() {
+      const { one, other, signIn } = yield* tokenServers()
+      const [first, second] = [yield* signIn, yield* signIn]
+      yield* TestClock.adjust("1 minute")
+      let isFirst = true
+      one.store.before = (operation) => {
+        if (operation !== "take" || !isFirst) return Effect.void
+        isFirst = false
+        return Effect.orDie(other.grants.end(idOf(first.accessToken), "revoked"))
+      }
+      assert.strictEqual(yield* one.grants.endAll({ kind: "person", value: "00u1ada" }, "by-operator"), 1)
+      assert.lengthOf([...one.store.written.keys()].filter((key) => key.startsWith("ended:")), 1)
+      for (const { accessToken } of [first, second]) assert.isFalse(yield* isAlive(one.grants, accessToken))
+    }))
+
+  it.effect("to one client are ended without those of the same person to another", () =>
+    Effect.gen(function*() {
+      const { approve, one, redemption, register, signIn } = yield* tokenServers()
+      const { accessToken, clientId } = yield* signIn
+      const { client_id } = yield* register({ client_name: "Other" })
+      const { body } = yield* one.token(redemption(client_id, yield* approve(client_id)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* one.grants.endAll(GrantIndex.client(clientId), "by-operator"), 1)
+      assert.isFalse(yield* isAlive(one.grants, accessToken))
+      assert.isTrue(yield* isAlive(one.grants, body["access_token"]))
     }))
 
   it.effect("by an email address are those of whoever has it now", () =>

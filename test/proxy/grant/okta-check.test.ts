@@ -212,8 +212,10 @@ describe("Okta's word about a grant", () => {
 
   it.effect("that another server asks for, and for too long, is 503 after a while", () =>
     Effect.gen(function*() {
-      const { key, okta, raw, refresh } = yield* arrange()
+      const { key, okta, one, raw, refresh } = yield* arrange()
       yield* raw.put(`asking:${key}`, "asking", Duration.minutes(1))
+      let looked = 0
+      one.store.before = (operation) => Effect.sync(() => void (operation === "putIfAbsent" && looked++))
       const waiting = yield* Effect.forkChild(refresh())
       while (waiting.pollUnsafe() === undefined) {
         yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
@@ -223,7 +225,35 @@ describe("Okta's word about a grant", () => {
       assertRefused(answer, 503, "temporarily_unavailable")
       assert.strictEqual(answer.headers["retry-after"], "1")
       assert.deepStrictEqual(okta.refreshed, [])
+      // Ten times a second, for 5 seconds.
+      assert.strictEqual(looked, 50)
     }))
+
+  it.effect("that another server got just before its turn is not asked for again", () =>
+    Effect.gen(function*() {
+      const { okta, one, other, refresh, refreshToken } = yield* arrange()
+      let others: unknown
+      one.store.before = (operation, key) =>
+        operation === "putIfAbsent" && key.startsWith("asking:")
+          ? Effect.map(refresh(refreshToken, other), ({ body }) => void (others = body["refresh_token"]))
+          : Effect.void
+      const { body, status } = yield* refresh()
+      assert.deepStrictEqual([status, body["refresh_token"]], [200, others])
+      assert.deepStrictEqual(okta.refreshed, ["okta-refresh-0"])
+    }))
+
+  for (const rotates of [true, false]) {
+    it.effect(`${rotates ? "with" : "without"} a new refresh token is kept at the fourth attempt, and at no later one`, () =>
+      Effect.gen(function*() {
+        for (const [failures, status] of [[3, 200], [4, 503]] as const) {
+          const { okta, one, refresh } = yield* arrange()
+          okta.rotates = rotates
+          one.store.down = "compareAndSet"
+          one.store.failures = failures
+          assert.strictEqual((yield* refresh()).status, status)
+        }
+      }))
+  }
 })
 
 describe("who may come in, asked at a renewal", () => {
@@ -271,6 +301,19 @@ describe("who may come in, asked at a renewal", () => {
       state.answer = Effect.void
       assert.strictEqual((yield* refresh()).status, 200)
       assert.deepStrictEqual(okta.refreshed, ["okta-refresh-0", "okta-refresh-1"])
+    }))
+
+  it.effect("is noted as unknown at the fourth attempt, and at no later one", () =>
+    Effect.gen(function*() {
+      for (const [failures, checkedAt] of [[3, 0], [4, now]] as const) {
+        const { kept, okta, one, refresh, state } = yield* deciding()
+        okta.rotates = false
+        state.answer = Effect.fail(new AdmissionUnknown({}))
+        one.store.down = "compareAndSet"
+        one.store.failures = failures
+        assertRefused(yield* refresh(), 503, "temporarily_unavailable")
+        assert.strictEqual((yield* kept).checkedAt, checkedAt)
+      }
     }))
 })
 

@@ -101,6 +101,11 @@ describe("a key ring that cannot be used (#196)", () => {
       ["for HMAC", ring({ ...rsa(), alg: "HS256" }), [/key 1 is for the algorithm "HS256"/]],
       ["for RSA with SHA-512", ring({ ...rsa(), alg: "RS512" }), [/key 1 is for the algorithm "RS512"/]],
       ["with another key's public half", ring({ ...one, ...publicHalf(two) }), [/key 1 has (?:a private and|members)/]],
+      [
+        "RSA with another key's modulus",
+        ring({ ...rsa(), n: rsa().n }),
+        [/key 1 has a private and a public half that do not belong together/]
+      ],
       ["with a private half that is none", ring({ ...one, d: "AAAA" }), [/key 1 has (?:a private and|members)/]],
       ["without its public half", ring({ ...one, x: undefined }), [/key 1 has members that are no private key/]],
       ["on a curve of its own", ring(ec("secp256k1")), [/key 1 has the unsupported curve "secp256k1"/]],
@@ -220,6 +225,7 @@ describe("another key ring, without a restart", () => {
       ) {
         const error = yield* Effect.flip(keys.reload(wrong))
         assert.strictEqual(error._tag, "InvalidConfiguration")
+        assert.match(error.problems[0]?.message ?? "", /\. Make keys with: effect-okta keys$/)
       }
       assert.strictEqual(yield* keys.current, before)
       assert.deepStrictEqual(keys.kids(), ["one"])
@@ -236,10 +242,15 @@ describe("another key ring, without a restart", () => {
         yield* keys.reload(ring(two, one))
         yield* keys.reload(ring(one, two))
         yield* keys.reload(ring(two))
+        yield* keys.reload(ring(one))
       })
       yield* rotations
       const told = events.map((event) => event._tag === "KeysRotated" && [event.issuer, event.added, event.removed])
-      assert.deepStrictEqual(told, [[serverUrl, ["two"], []], [serverUrl, [], ["one"]]])
+      assert.deepStrictEqual(told, [
+        [serverUrl, ["two"], []],
+        [serverUrl, [], ["one"]],
+        [serverUrl, ["one"], ["two"]]
+      ])
     }))
 
   it.effect("does not know what others signed, and says so in few words", () =>

@@ -98,6 +98,13 @@ describe("a log line about what a client sent", () => {
     assert.include(new ScopesNotGranted({ granted: [], asked: [sent] }).message, ` ${shown},`)
   })
 
+  it("says what has to be done by whom, where it is not the client's mistake", () => {
+    const { GrantTypeNotAllowed, IntrospectionNotAllowed, TokenNotRevocable } = GrantError
+    assert.include(new GrantTypeNotAllowed({ grantType: "refresh_token" }).message, " refresh_token, for which")
+    assert.include(new IntrospectionNotAllowed({}).message, " configured with mayIntrospect.")
+    assert.include(new TokenNotRevocable({}).message, " set revokedBefore.")
+  })
+
   it("is a sentence, whether or not the reason in it is one", () => {
     for (const reason of ["it is. too old", "it is. too old."]) {
       assert.match(new GrantError.InvalidGrant({ reason }).message, /[^.]: it is\. too old\.$/)

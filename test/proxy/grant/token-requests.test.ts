@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
-import { jwtBearer } from "../../../src/proxy/grant/GrantTypes.ts"
+import { jwtBearer, offered } from "../../../src/proxy/grant/GrantTypes.ts"
+import { proxySettings } from "../../../src/proxy/ProxySettings.ts"
 import { basic, tokenProof } from "../../support/Credentials.ts"
 import { type Otherwise, ProofKey } from "../../support/Proofs.ts"
 import { Watch } from "../../support/Watch.ts"
-import { serverUrl } from "../ProxyTest.ts"
+import { configLayer, serverUrl } from "../ProxyTest.ts"
 import { assertRefused, assertUncached, claimsOf, tokenServers } from "./TokenServer.ts"
 
 const key = new ProofKey()
@@ -101,6 +102,7 @@ describe("the token endpoint", () => {
         /a token for \\*"\S+\/other\\*", but was granted one for \S+\/mcp or \S+\.com\./
       )
       assertRefused(yield* one.token(service, as("web")), 400, "unauthorized_client")
+      assert.include(watch.lines.join("\n"), "the grant client_credentials, for which it is not registered")
       const bound = yield* one.token(service, { ...as("job"), ...tokenProof(key) })
       assert.strictEqual(bound.body["token_type"], "DPoP")
       assert.deepStrictEqual(claimsOf(bound.body["access_token"])["cnf"], { jkt: key.thumbprint })
@@ -136,7 +138,11 @@ describe("the token endpoint", () => {
           const { client_id } = yield* register()
           const types = ["authorization_code", "refresh_token", "client_credentials", jwtBearer]
           const answers = yield* Effect.forEach(types, (grant_type) => one.token({ grant_type, client_id }))
-          return answers.map(({ body }) => body["error"] !== "unsupported_grant_type")
+          const isGiven = answers.map(({ body }) => body["error"] !== "unsupported_grant_type")
+          // What clients are told is the same.
+          const told = offered(yield* Effect.provide(proxySettings, configLayer(settings)))
+          assert.deepStrictEqual(types.filter((_, nth) => isGiven[nth]), [...told])
+          return isGiven
         })
       assert.deepStrictEqual(yield* offers({}), [true, true, false, false])
       assert.deepStrictEqual(yield* offers({ clients: clients.slice(1) }), [true, true, false, false])
