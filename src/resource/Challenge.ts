@@ -145,7 +145,7 @@ const body = (
   error_description: string,
   headers: { readonly [name: string]: string }
 ) =>
-  HttpServerResponse.jsonUnsafe({ ...(error === undefined ? undefined : { error }), error_description }, {
+  HttpServerResponse.jsonUnsafe({ error, error_description }, {
     status,
     headers: { ...readableAnswer, "cache-control": "no-store", ...headers }
   })
