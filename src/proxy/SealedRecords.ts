@@ -13,8 +13,8 @@ export interface Found<A> {
 }
 
 /**
- * Tries a write, which gives whether it was done, so often as others were faster. Only they are a reason to try again: a store
- * that does not answer takes half a second to say so.
+ * Writes, and again as long as others were faster, so many times at most; `write` gives whether it was done. Only they are a
+ * reason to try again: a store that does not answer takes half a second to say so.
  */
 export const unlessOutrun = (
   write: Effect.Effect<boolean, StoreUnavailable>,
