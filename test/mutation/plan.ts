@@ -71,7 +71,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "token/SeveralIssuers.ts": ["token/several-issuers"],
   "token/SubjectToken.ts": ["token/introspecting-verifier"],
   "token/TokenIntrospection.ts": ["token/introspection-answers", "token/services"],
-  "proxy/authorize/Closed.ts": ["proxy/authorize/leaving"],
+  "proxy/authorize/Closed.ts": ["proxy/authorize/closed"],
   "proxy/authorize/Connections.ts": ["proxy/authorize/connections"],
   "proxy/authorize/ConnectionsPage.ts": ["proxy/authorize/pages"],
   "proxy/authorize/PageStyle.ts": ["threats/consent"],

@@ -131,10 +131,7 @@ export const routes: Layer.Layer<
           Effect.flatMap((parameters) =>
             ask(request, parameters)
           ),
-          Effect.catchTags({
-            MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
-            BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))
-          })
+          Effect.catch((error) => Effect.succeed(Page.unreadable(error)))
         )
     })
   })

@@ -84,12 +84,13 @@ export const routes: Layer.Layer<
         return donePage(settings, "all")
       }
       // Only among the person's own: the name of anybody else's grant finds nothing.
-      const [id, summary] = (yield* listOf(visitor)).find(([, { grant }]) =>
+      const found = (yield* listOf(visitor)).find(([, { grant }]) =>
         grant === first("grant")
-      ) ?? []
-      if (id === undefined || summary === undefined) {
+      )
+      if (found === undefined) {
         return donePage(settings, "The application")
       }
+      const [id, summary] = found
       if (!isConfirmed) {
         return questionPage(settings, visitor, summary)
       }
@@ -108,13 +109,8 @@ export const routes: Layer.Layer<
             disconnect(request, parameters)
           ),
           Effect.tapError(noteError),
-          Effect.catchTags({
-            MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
-            BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error)),
-            StoreUnavailable: (trouble) =>
-              Effect.flatMap(Trouble.form(request), (again) => Trouble.tell(again)(trouble)),
-            TooManyRequests: (trouble) => Effect.flatMap(Trouble.form(request), (again) => Trouble.tell(again)(trouble))
-          })
+          Effect.catchTag(["MalformedRequest", "BodyTooLarge"], (error) => Effect.succeed(Page.unreadable(error))),
+          Effect.catch(Trouble.tellOfForm(request))
         )
     })
   })

@@ -113,17 +113,11 @@ export const routes: Layer.Layer<
 
     yield* Page.serve(router, settings, "/oauth/consent", {
       POST: (request) =>
-        Effect.catchTags(Effect.tapError(decide(request), noteError), {
-          MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
-          BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error)),
-          TooManyRequests: tellLater(request),
-          StoreUnavailable: tellLater(request),
-          DocumentUnavailable: tellLater(request)
-        })
+        decide(request).pipe(
+          Effect.tapError(noteError),
+          Effect.catchTag(["MalformedRequest", "BodyTooLarge"], (error) => Effect.succeed(Page.unreadable(error))),
+          Effect.catch(Trouble.tellOfForm(request))
+        )
     })
   })
 )
-
-/** Tells the person of trouble, who can give the same answer again. */
-const tellLater = (request: HttpServerRequest.HttpServerRequest) => (trouble: Trouble.Trouble) =>
-  Effect.flatMap(Trouble.form(request), (again) => Trouble.tell(again)(trouble))

@@ -120,7 +120,7 @@ const backTo = (
   if (uri === undefined) return undefined
   if (client === undefined) return "The client_id is missing, or not known here."
   if (!hasLogoutUri(client, uri)) return "The post_logout_redirect_uri is not one that the application has registered."
-  return (state ?? "").length > longestState ? "The parameter state is too long." : { uri, state }
+  return state !== undefined && state.length > longestState ? "The parameter state is too long." : { uri, state }
 }
 
 /**
@@ -157,11 +157,11 @@ export const routes: Layer.Layer<
 
     /** What was sealed for a step, in the browser that it was sealed for. */
     const open = Effect.fnUntraced(function*(
-      text: string | undefined,
+      text: string,
       step: "asked" | "sent",
       request: HttpServerRequest.HttpServerRequest
     ) {
-      const pending = Option.flatMap(yield* sealed.open("logout", text ?? ""), decode)
+      const pending = Option.flatMap(yield* sealed.open("logout", text), decode)
       return Option.isSome(pending) && pending.value.step === step &&
           (yield* (step === "sent" ? wayBack : browsers).isMarked(request, pending.value.browser))
         ? pending.value
@@ -267,12 +267,7 @@ export const routes: Layer.Layer<
     ) =>
       Effect.andThen(limits.request("logout", request), answer).pipe(
         Effect.tapError(noteError),
-        Effect.catch((trouble) =>
-          Effect.flatMap(
-            request.method === "POST" ? Trouble.form(request) : Effect.succeed(Trouble.link()),
-            (again) => Trouble.tell(again)(trouble)
-          )
-        )
+        Effect.catch(request.method === "POST" ? Trouble.tellOfForm(request) : Trouble.tell(Trouble.link()))
       )
 
     const get = (request: HttpServerRequest.HttpServerRequest) =>
@@ -286,10 +281,7 @@ export const routes: Layer.Layer<
             const sealed = parameters.first("request")
             return limited(request, sealed === undefined ? ask(request, parameters) : signOut(request, sealed))
           }),
-          Effect.catchTags({
-            MalformedRequest: (error) => Effect.succeed(Page.unreadable(error)),
-            BodyTooLarge: (error) => Effect.succeed(Page.unreadable(error))
-          })
+          Effect.catch((error) => Effect.succeed(Page.unreadable(error)))
         )
     })
     yield* Page.serve(router, settings, "/oauth/logout/done", {

@@ -70,3 +70,7 @@ export const tell = (again: Again) => (trouble: Trouble): Effect.Effect<HttpServ
   const log = trouble._tag === "StoreUnavailable" ? Effect.logDebug : Effect.logWarning
   return Effect.as(log(trouble.message), page(trouble, again))
 }
+
+/** The same where a form was sent, which the person can send once more. */
+export const tellOfForm = (request: HttpServerRequest.HttpServerRequest) => (trouble: Trouble) =>
+  Effect.flatMap(form(request), (again) => tell(again)(trouble))

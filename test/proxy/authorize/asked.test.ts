@@ -92,3 +92,21 @@ describe("what a client asks for", () => {
       }
     }))
 })
+
+it.effect("a sign-in at Okta is counted as begun, or as what kept it from that", () =>
+  Effect.gen(function*() {
+    const scene = yield* Scene.make()
+    const count = (outcome: string) =>
+      scene.watch.metrics.filter(({ attributes, id }) => id === "okta_sign_ins" && attributes?.["outcome"] === outcome)
+        .map(({ state }) => "count" in state ? Number(state.count) : 0)
+    yield* scene.allow(scene.browser())
+    assert.deepStrictEqual([count("begun"), count("OktaUnavailable")], [[1], []])
+    yield* scene.okta.outage("refuse")
+    const cold = scene.browser(yield* scene.start())
+    Scene.assertSentBack(yield* Scene.asTimePasses(scene.allow(cold)), "temporarily_unavailable")
+    assert.deepStrictEqual([count("begun"), count("OktaUnavailable")], [[1], [1]])
+    const errors = scene.watch.spans.filter(({ name }) => name === "okta.consent").map(({ attributes }) =>
+      attributes.get("okta.error")
+    )
+    assert.include(errors, "OktaUnavailable")
+  }))

@@ -110,8 +110,21 @@ describe("the page of connected clients", () => {
       assert.strictEqual(yield* status(scene, kept), 200)
       assert.include(scene.watch.text, "disconnected")
       // Pressed once more, it is done all the same.
-      assert.strictEqual((yield* send(agent, { ...formsOf(question)[0], confirmed: "yes" })).status, 200)
+      const again = yield* send(agent, { ...formsOf(question)[0], confirmed: "yes" })
+      assert.include(again.body, "<strong><bdi>The application</bdi></strong> cannot act for you any more")
       assert.lengthOf(formsOf(yield* agent.ask(path)), 1)
+    }))
+
+  it.effect("disconnects one that gives no name, which is told of as that", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const { clientId } = yield* scene.register({ client_name: undefined })
+      const tokens = yield* connect(scene, ada, clientId)
+      const agent = yield* visit(scene, ada)
+      const [form = {}] = formsOf(yield* agent.ask(path))
+      const done = yield* send(agent, { ...form, confirmed: "yes" })
+      assert.include(done.body, "<strong><bdi>The application</bdi></strong> cannot act for you any more")
+      assert.strictEqual(yield* status(scene, tokens), 401)
     }))
 
   it.effect("disconnects all, and with them whoever else looks at the page", () =>
@@ -127,6 +140,8 @@ describe("the page of connected clients", () => {
       assert.include(question.body, "Disconnect all applications?")
       assert.include((yield* send(agent, { ...formsOf(question)[0], confirmed: "yes" })).body, "No application")
       for (const tokens of adas) assert.strictEqual(yield* status(scene, tokens), 401)
+      const ends = scene.watch.events.flatMap((event) => event._tag === "GrantRevoked" ? [event.why] : [])
+      assert.deepStrictEqual(ends, ["disconnected", "disconnected"])
       assert.strictEqual(yield* status(scene, bobs), 200)
       assert.strictEqual((yield* elsewhere.ask(path)).status, 302)
     }))
@@ -211,6 +226,36 @@ describe("nobody disconnects in another's name", () => {
       const body = { sub_id: { format: "email", email: ada.login } }
       assert.strictEqual((yield* Leaving.revokeAll(scene.one, yield* Leaving.revocationToken(scene), body)).status, 204)
       assert.strictEqual((yield* agent.ask(path)).status, 302)
+    }))
+
+  it.effect("when whoever has the person's address was signed out at that very moment, though nothing was connected", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const agent = yield* visit(scene, ada)
+      assert.strictEqual((yield* agent.ask(path)).status, 200)
+      const body = { sub_id: { format: "email", email: ada.login } }
+      yield* Leaving.revokeAll(scene.one, yield* Leaving.revocationToken(scene), body)
+      assert.strictEqual((yield* agent.ask(path)).status, 302)
+    }))
+
+  it.effect("by what is no form, or too long, or too often", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make({ settings: { requestsPerMinute: 3 } })
+      const agent = scene.browser()
+      const typed = (type: string) => ({ "content-type": type })
+      Scene.assertLocal(yield* agent.ask(path, { body: "{}", headers: typed("application/json") }), 400)
+      const headers = typed("application/x-www-form-urlencoded")
+      Scene.assertLocal(yield* agent.ask(path, { body: "form=".padEnd(65_537, "x"), headers }), 413)
+      for (const status of [302, 302, 302]) assert.strictEqual((yield* scene.browser().ask(path)).status, status)
+      for (
+        const [asked, again] of [[{}, "href=\"\">Try again"], [{ body: "form=x", headers }, "value=\"x\""]] as const
+      ) {
+        const late = yield* agent.ask(path, asked)
+        Scene.assertLocal(late, 429, "temporarily_unavailable")
+        assert.include(late.body, again)
+      }
+      const limited = scene.watch.metrics.filter(({ id }) => id === "okta_rate_limited")
+      assert.deepStrictEqual(limited.map(({ attributes }) => attributes?.["endpoint"]), ["authorize"])
     }))
 
   it.effect("when the person signs out in the same browser", () =>

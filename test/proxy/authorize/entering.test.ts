@@ -3,9 +3,11 @@ import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
-import { secret } from "../../proxy/ProxyTest.ts"
+import { loopbackUrl, secret } from "../../proxy/ProxyTest.ts"
 import * as DocumentHost from "../../support/DocumentHost.ts"
+import { raw } from "../../support/GuardedServer.ts"
 import * as Scene from "../../support/ProxyScene.ts"
+import { text } from "../../support/Refusals.ts"
 
 const cookie = "__Host-effect-okta"
 
@@ -118,6 +120,30 @@ layer(Scene.Scene.layer({ settings: { clients: [configured] } }))("an authorizat
       Scene.assertLocal(none, 400)
     }))
 })
+
+it.effect("a page is shown at this server's own name, and by the methods that it has", () =>
+  Effect.gen(function*() {
+    const local = yield* Scene.make({ settings: { serverUrl: loopbackUrl } })
+    const at = (scene: Scene.ProxyScene, method: string, ...hosts: ReadonlyArray<string>) =>
+      raw(
+        Number(new URL(scene.one.actual).port),
+        text(hosts.map((host) => `Host: ${host}`), { method, target: "/oauth/authorize" })
+      )
+    const scene = yield* Scene.make()
+    const cases = [
+      [yield* at(local, "GET", "evil.example"), 403, "not a loopback address"],
+      [yield* at(local, "GET", "127.0.0.1:8080"), 400, "client_id is missing"],
+      [yield* at(scene, "GET", "evil.example"), 400, "client_id is missing"],
+      [yield* at(scene, "GET", "mcp.example.com", "mcp.example.com"), 400, "more than one Host header"],
+      [yield* at(scene, "PUT", "mcp.example.com"), 405, "The method must be GET, HEAD, POST."]
+    ] as const
+    for (const [{ body, headers, status }, expected, words] of cases) {
+      assert.strictEqual(status, expected, words)
+      for (const part of ["<code>invalid_request</code>", words]) assert.include(body, part)
+      assert.strictEqual(headers["x-frame-options"], "DENY")
+      assert.strictEqual(headers["allow"], expected === 405 ? "GET, HEAD, POST" : undefined)
+    }
+  }))
 
 describe("the question of consent", () => {
   it.effect("can be answered for 10 minutes", () =>

@@ -23,13 +23,18 @@ const signedIn = Effect.fnUntraced(function*(options: Scene.SceneOptions = {}) {
   return { scene, agent, tokens, path: `/oauth/logout?${query.toString()}` }
 })
 
+/** Where Okta sends a person back to whom it was given this address. */
+const wayBack = (toOkta: URL) =>
+  `/oauth/logout/done?${new URLSearchParams({ state: toOkta.searchParams.get("state") ?? "" })}`
+
 /** Another browser, which is on its way back from Okta as well. */
 const signedOutOf = Effect.fnUntraced(function*(scene: Scene.ProxyScene) {
   const agent = scene.browser()
   yield* scene.code({}, agent)
   const query = new URLSearchParams({ client_id: scene.clientId, post_logout_redirect_uri: out })
-  assert.strictEqual((yield* press(agent, `/oauth/logout?${query.toString()}`)).location.origin, scene.okta.origin)
-  return agent
+  const { location } = yield* press(agent, `/oauth/logout?${query.toString()}`)
+  assert.strictEqual(location.origin, scene.okta.origin)
+  return { agent, done: wayBack(location) }
 })
 
 describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
@@ -45,8 +50,7 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
       assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
       assert.strictEqual(agent.cookies.get("__Host-effect-okta")?.value, "")
 
-      const state = location.searchParams.get("state") ?? ""
-      const back = yield* agent.ask(`/oauth/logout/done?${new URLSearchParams({ state }).toString()}`)
+      const back = yield* agent.ask(wayBack(location))
       assert.strictEqual(back.location.href, `${out}?state=client+state`)
     }))
 
@@ -54,7 +58,7 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
     Effect.gen(function*() {
       const { agent, path, scene } = yield* signedIn()
       const { location } = yield* press(agent, path)
-      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      const done = wayBack(location)
       const cookie = agent.cookies.get("__Host-effect-okta-sign-out")
       assert.sameMembers(
         cookie?.attributes.map((attribute) => attribute.toLowerCase()) ?? [],
@@ -63,20 +67,21 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
       // Whoever else holds the address is sent nowhere, and uses nothing up.
       const others = scene.browser()
       yield* others.ask("/oauth/logout")
-      const strangers = [scene.browser(), others, yield* signedOutOf(scene)]
-      for (const stranger of strangers) Scene.assertLocal(yield* stranger.ask(done), 400)
+      const next = yield* signedOutOf(scene)
+      for (const stranger of [scene.browser(), others, next.agent]) Scene.assertLocal(yield* stranger.ask(done), 400)
       assert.strictEqual((yield* agent.ask(done)).location.href, `${out}?state=client+state`)
       assert.strictEqual(agent.cookies.get("__Host-effect-okta-sign-out")?.value, "")
       assert.strictEqual((yield* agent.ask(done)).status, 400)
       if (cookie !== undefined) agent.cookies.set("__Host-effect-okta-sign-out", cookie)
       assert.strictEqual((yield* agent.ask(done)).status, 400)
+      assert.strictEqual((yield* next.agent.ask(next.done)).location.href, out)
     }))
 
   it.effect("and does not come back after 10 minutes", () =>
     Effect.gen(function*() {
       const { agent, path } = yield* signedIn()
       const { location } = yield* press(agent, path)
-      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      const done = wayBack(location)
       yield* TestClock.adjust("10 minutes")
       Scene.assertLocal(yield* agent.ask(done), 400)
     }))
@@ -133,6 +138,120 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
       // A client that has registered no such URIs has its others.
       const query = new URLSearchParams({ client_id: other, post_logout_redirect_uri: Scene.redirectUri })
       assert.strictEqual((yield* agent.ask(`/oauth/logout?${query.toString()}`)).status, 200)
+    }))
+})
+
+describe("a request to sign out", () => {
+  const queried = `${out}?tenant=1`
+  const arrange = Effect.map(
+    Scene.make({ client: { post_logout_redirect_uris: [out, queried] } }),
+    (scene) => {
+      const asked = (changes: Scene.Changes = {}) =>
+        Scene.formOf({ client_id: scene.clientId, post_logout_redirect_uri: out, state: "a&b", ...changes })
+      return { scene, asked, address: (changes: Scene.Changes = {}) => `/oauth/logout?${asked(changes)}` }
+    }
+  )
+
+  it.effect("has each parameter once, and a state that is not too long", () =>
+    Effect.gen(function*() {
+      const { address, scene } = yield* arrange
+      const ask = (path: string) => scene.browser().ask(path)
+      for (const more of [`client_id=${scene.clientId}`, "post_logout_redirect_uri=x", "state=x"]) {
+        const answer = yield* ask(`${address()}&${more}`)
+        Scene.assertLocal(answer, 400)
+        assert.include(answer.body, "more than once")
+      }
+      const state = "s".repeat(2048)
+      Scene.assertLocal(yield* ask(address({ state: `${state}s` })), 400)
+      for (const good of [address({ state }), `${address()}&other=1&other=2`, "/oauth/logout?client_id=nobody"]) {
+        assert.strictEqual((yield* ask(good)).status, 200)
+      }
+    }))
+
+  it.effect("by POST from a browser that is not known is led to the same by GET, and brings what counts", () =>
+    Effect.gen(function*() {
+      const { asked, scene } = yield* arrange
+      const agent = scene.browser()
+      const { headers, location, status } = yield* agent.ask("/oauth/logout", {
+        body: new URLSearchParams(`${asked()}&other=x`)
+      })
+      assert.strictEqual(status, 303)
+      assert.isFalse(headers.has("set-cookie"))
+      assert.strictEqual(location.href, `${Scene.serverUrl}/oauth/logout?${asked()}`)
+      yield* agent.ask(location)
+      const page = yield* agent.ask("/oauth/logout", { body: asked() })
+      assert.strictEqual(page.status, 200)
+      assert.include(page.body, "<title>Sign out?</title>")
+      assert.include(page.body, `<form method="post" action="${Scene.serverUrl}/oauth/logout">`)
+    }))
+
+  it.effect("leads back to the address as it was registered, with the state if there is one", () =>
+    Effect.gen(function*() {
+      const { address, scene } = yield* arrange
+      const cases: ReadonlyArray<readonly [changes: Scene.Changes, expected: string]> = [
+        [{}, `${out}?state=a%26b`],
+        [{ state: undefined }, out],
+        [{ post_logout_redirect_uri: queried }, `${queried}&state=a%26b`],
+        [{ post_logout_redirect_uri: queried, state: undefined }, queried]
+      ]
+      for (const [changes, expected] of cases) {
+        const { location, status } = yield* press(scene.browser(), address(changes))
+        assert.deepStrictEqual([status, location.href], [303, expected])
+      }
+    }))
+
+  it.effect("is not read where it is no form, or too long", () =>
+    Effect.gen(function*() {
+      const { asked, scene } = yield* arrange
+      const ask = (body: string, type = "application/x-www-form-urlencoded") =>
+        scene.browser().ask("/oauth/logout", { body, headers: { "content-type": type } })
+      Scene.assertLocal(yield* ask("{}", "application/json"), 400)
+      Scene.assertLocal(yield* ask(`${asked()}&x=`.padEnd(65_537, "x")), 413)
+    }))
+})
+
+describe("a sign-out", () => {
+  it.effect("tells what ended with it, and tells Okta of the person by what lasted until then", () =>
+    Effect.gen(function*() {
+      const { agent, scene, tokens } = yield* signedIn()
+      const second = Scene.tokensOf(yield* scene.one.token(scene.redemption(yield* scene.code({}, agent))))
+      yield* scene.one.revoke({ client_id: scene.clientId, token: second.refreshToken })
+      scene.watch.events.length = 0
+      const { location, status } = yield* press(agent, "/oauth/logout")
+      assert.strictEqual(status, 303)
+      assert.isTrue(location.searchParams.has("id_token_hint"))
+      // Nobody comes back whom no client awaits.
+      assert.isFalse(agent.cookies.has("__Host-effect-okta-sign-out"))
+      const [revoked, signedOut] = scene.watch.events
+      assert(revoked?._tag === "GrantRevoked" && signedOut?._tag === "SignedOut")
+      assert.strictEqual(revoked.why, "signed-out")
+      assert.deepStrictEqual(signedOut.grants, [revoked.grant])
+      assert.lengthOf(scene.watch.events, 2)
+      assert.strictEqual((yield* scene.one.call(tokens.accessToken)).status, 401)
+    }))
+
+  it.effect("that Okta ends without saying of which it was is over", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene.make()
+      const { body, status } = yield* scene.browser().ask("/oauth/logout/done")
+      assert.strictEqual(status, 200)
+      assert.include(body, "You are signed out")
+    }))
+
+  it.effect("#20 is not begun with what leads back from it, nor the reverse, whatever cookies a browser makes up", () =>
+    Effect.gen(function*() {
+      const { agent, path } = yield* signedIn()
+      const page = yield* agent.ask(path)
+      const known = agent.cookies.get("__Host-effect-okta")
+      const { request = "" } = Scene.fieldsOf(page)
+      const { location } = yield* agent.ask("/oauth/logout", { body: new URLSearchParams({ request }) })
+      const sent = agent.cookies.get("__Host-effect-okta-sign-out")
+      assert(known !== undefined && sent !== undefined)
+      agent.cookies.set("__Host-effect-okta", sent)
+      agent.cookies.set("__Host-effect-okta-sign-out", known)
+      const state = location.searchParams.get("state") ?? ""
+      Scene.assertLocal(yield* agent.ask("/oauth/logout", { body: new URLSearchParams({ request: state }) }), 400)
+      Scene.assertLocal(yield* agent.ask(`/oauth/logout/done?${new URLSearchParams({ state: request })}`), 400)
     }))
 })
 
@@ -203,7 +322,7 @@ describe("when something is away, a sign-out", () => {
       const { layer, state } = yield* fallible
       const { agent, path } = yield* signedIn({ settings: { store: layer } })
       const { location } = yield* press(agent, path)
-      const done = `/oauth/logout/done?${new URLSearchParams({ state: location.searchParams.get("state") ?? "" })}`
+      const done = wayBack(location)
       state.fails = () => true
       assert.strictEqual((yield* agent.ask(done)).status, 503)
       state.fails = () => false
@@ -230,8 +349,11 @@ describe("when something is away, a sign-out", () => {
 
   it.effect("is limited for each address", () =>
     Effect.gen(function*() {
-      const { agent, path } = yield* signedIn({ settings: { requestsPerMinute: 20 } })
+      const { agent, path, scene } = yield* signedIn({ settings: { requestsPerMinute: 20 } })
       const answers = yield* Effect.replicateEffect(agent.ask(path), 21)
       assert.deepStrictEqual(answers.map(({ status }) => status), [...Array(20).fill(200), 429])
+      assert.include(answers.at(-1)?.body, "href=\"\">Try again</a>")
+      const limited = scene.watch.metrics.filter(({ id }) => id === "okta_rate_limited")
+      assert.deepStrictEqual(limited.map(({ attributes }) => attributes?.["endpoint"]), ["logout"])
     }))
 })

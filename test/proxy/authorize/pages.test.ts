@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Logger, References } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash } from "node:crypto"
 import type { OktaOptions } from "../../../src/config/OktaConfig.ts"
@@ -139,6 +139,15 @@ describe("a page that says what is wrong", () => {
         assert.include(page.main, "<a class=\"button\" href=\"/x?a=1&amp;b=2\">Try again</a>")
         assert.notInclude(page.text, "it is away")
       }
+      for (const [trouble, level] of [[store, "Debug"], [many(0), "Warn"], [document, "Warn"]] as const) {
+        const entries: Array<readonly [string, string]> = []
+        const logger = Logger.make(({ logLevel, message }) => void entries.push([logLevel, String(message)]))
+        yield* Trouble.tell(undefined)(trouble).pipe(
+          Effect.provide(Logger.layer([logger])),
+          Effect.provideService(References.MinimumLogLevel, "Debug")
+        )
+        assert.deepStrictEqual(entries, [[level, trouble.message]])
+      }
       assert.include(Trouble.link()?.source, "href=\"\"")
       const bare = yield* shown(yield* Trouble.tell(undefined)(store))
       assert.notInclude(bare.text, "Try again")
@@ -146,18 +155,22 @@ describe("a page that says what is wrong", () => {
 
   it.effect("sends a form once more as it was, if it was one", () =>
     Effect.gen(function*() {
-      const post = (body: string, type: string) =>
-        Trouble.form(
-          HttpServerRequest.fromWeb(
-            new Request("https://x.example/", { method: "POST", body, headers: { "content-type": type } })
-          )
+      const request = (body: string, type: string) =>
+        HttpServerRequest.fromWeb(
+          new Request("https://x.example/", { method: "POST", body, headers: { "content-type": type } })
         )
+      const post = (body: string, type: string) => Trouble.form(request(body, type))
       const form = yield* post("a=1&b=%3C&a=2", "application/x-www-form-urlencoded")
       assert.match(
         form?.source ?? "",
         /^<form method="post"><input type="hidden" name="a" value="1"><input type="hidden" name="a" value="2"><input type="hidden" name="b" value="&lt;">\n<button/
       )
       assert.isUndefined(yield* post("{}", "application/json"))
+      const store = new StoreUnavailable({ operation: "get", reason: "it is away" })
+      const told = yield* Trouble.tellOfForm(request("c=3", "application/x-www-form-urlencoded"))(store)
+      const { main, status } = yield* shown(told)
+      assert.strictEqual(status, 503)
+      assert.include(main, "<form method=\"post\"><input type=\"hidden\" name=\"c\" value=\"3\">")
     }))
 })
 
@@ -222,6 +235,8 @@ describe("the page that asks for consent", () => {
       assert.include(text, "use mcp.example.com/mcp as you")
       const named = yield* ask({ scopes: [], options: { resourceName: "Tools" } })
       assert.include(named.text, "use Tools as you")
+      const local = yield* ask({ scopes: [], resource: "http://127.0.0.1:9/mcp" })
+      assert.include(local.text, "use 127.0.0.1:9/mcp as you")
       assert.notInclude(named.text, "mcp.example.com/mcp")
     }))
 
@@ -343,6 +358,7 @@ describe("the page of connected clients", () => {
         assert.include(main, `<a class="button other" href="${serverUrl}/oauth/connections">Keep</a>`)
       }
       const done = yield* shown(donePage(settings, "Example"))
+      assert.include(done.source, "<title>Disconnected</title>")
       assert.include(done.text, "Example cannot act for you any more.")
       assert.include(done.main, `href="${serverUrl}/oauth/connections"`)
       assert.include(

@@ -173,6 +173,18 @@ describe("the grants that are kept", () => {
       assert.deepStrictEqual(yield* records.findLately("one"), Option.none())
     }))
 
+  it.effect("are listed for their person alone, and ended by any of their names, while their codes are not redeemed", () =>
+    Effect.gen(function*() {
+      const { records } = yield* arrange
+      yield* records.addUnredeemed("one", grant, ttl)
+      assert.deepStrictEqual(yield* records.findLately("one"), Option.some(grant))
+      for (const [name, ids] of [[person, ["one"]], [email, []], [agent, []]] as const) {
+        assert.deepStrictEqual(yield* records.index.list(name), ids)
+      }
+      yield* records.marks.end(agent)
+      assert.deepStrictEqual(yield* records.findLately("one"), Option.none())
+    }))
+
   it.effect("are noted before they are there, and taken though they cannot be taken from their names", () =>
     Effect.gen(function*() {
       const { records, state } = yield* arrange
