@@ -44,9 +44,8 @@ describe.skipIf(Redis.isMissing)("Trouble with Redis", () => {
           store.remove("k")
         ]
       ) {
-        const [elapsed, error] = yield* Effect.timed(Effect.flip<unknown, { message: string }, never>(attempt))
-        assert.include(error.message, "nothing listens there: start it")
-        assert.isBelow(Duration.toMillis(elapsed), 100)
+        const { message } = yield* Effect.flip<unknown, { message: string }, never>(attempt)
+        assert.include(message, "nothing listens there: start it")
       }
       yield* redis.start
       assert.deepStrictEqual(yield* back(store), Option.none())
@@ -66,9 +65,7 @@ describe.skipIf(Redis.isMissing)("Trouble with Redis", () => {
       const store = yield* open(redis.url)
       yield* store.put("k", "v", hour)
       yield* redis.freeze
-      const [elapsed, message] = yield* Effect.timed(failureOf(store.take("k")))
-      assert.include(message, "did not answer within 500 ms")
-      assert.isBelow(Duration.toMillis(elapsed), 900)
+      assert.include(yield* failureOf(store.take("k")), "did not answer within 500 ms")
       yield* redis.thaw
       // What was asked for was done when nobody waited any more.
       assert.deepStrictEqual(yield* back(store), Option.none())
