@@ -28,6 +28,22 @@ describe("Telemetry of the verifier", () => {
       ], [1, 1, 2])
     }))
 
+  it.effect("each token is counted, by its kind and by whether it was seen before", () =>
+    Effect.gen(function*() {
+      const watch = new Watch()
+      yield* Effect.gen(function*() {
+        const { verify } = yield* TokenVerifier
+        const token = yield* (yield* OktaTest).token()
+        for (const [first, again] of [[1, 0], [1, 1], [1, 2]] as const) {
+          yield* verify(token)
+          for (const [remembered, expected] of [["false", first], ["true", again]] as const) {
+            const labels = { issuer: OktaTest.issuer, token: "access_token", outcome: "success", remembered }
+            assert.strictEqual(valueOf(watch, "okta_token_verifications", labels), expected)
+          }
+        }
+      }).pipe(Effect.provide(OktaTest.layerAuth()), Effect.provide(watch.layer))
+    }))
+
   it.effect("without a tracer there are no spans; with one the span of a token seen before is like any other", () =>
     Effect.gen(function*() {
       const watch = new Watch()
