@@ -175,14 +175,10 @@ export const routes: Layer.Layer<
 
     const comeBack = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const parameters = Parameters.fromQuery(request)
-      const state = parameters.first("state")
-      const flow = state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0
-        ? undefined
-        : Option.getOrUndefined(yield* flows.take(state))
+      const state = parameters.repeated.length > 0 ? undefined : parameters.all("state").find(Flow.isHandle)
+      const flow = state === undefined ? undefined : Option.getOrUndefined(yield* flows.take(state))
       if (flow === undefined) {
-        const visit = state === undefined || !Flow.isHandle(state) || parameters.repeated.length > 0
-          ? Option.none()
-          : yield* visits.comeBack(request, state, parameters)
+        const visit = state === undefined ? Option.none() : yield* visits.comeBack(request, state, parameters)
         if (Option.isSome(visit)) return visit.value
         yield* refused({ _tag: "UnknownState" })
         return unknownState

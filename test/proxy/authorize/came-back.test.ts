@@ -6,7 +6,8 @@ import { HttpServerRequest } from "effect/http"
 import { webClient } from "../../../src/demo/StandInDirectory.ts"
 import { sendJson } from "../../../src/demo/StandInProvider.ts"
 import { AuditLog } from "../../../src/observe/AuditLog.ts"
-import { StoreUnavailable } from "../../../src/store/Store.ts"
+import * as MemoryStore from "../../../src/store/MemoryStore.ts"
+import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 /** A test's way to the callback, and back from there. */
@@ -30,6 +31,19 @@ const cases: ReadonlyArray<
   readonly [how: string, step: Step, told: string | number, reason: string, asked: number, isClientKnown?: false]
 > = [
   ["without a state", (_, agent) => agent.ask("/oauth/callback?code=x"), 400, "UnknownState", 0, false],
+  [
+    "with a state that cannot be one, which is not looked up",
+    Effect.fnUntraced(function*(scene, agent) {
+      const writes = scene.writes.length
+      const answer = yield* agent.ask("/oauth/callback?state=x")
+      assert.lengthOf(scene.writes, writes)
+      return answer
+    }),
+    400,
+    "UnknownState",
+    0,
+    false
+  ],
   [
     "with a state that is not known",
     (_, agent) => agent.ask(`/oauth/callback?state=${"x".repeat(43)}`),
@@ -100,11 +114,14 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
               : sum,
           0
         )
-      const [events, spans, before] = [watch.events.length, watch.spans.length, counted()]
+      const [events, spans, lines, before] = [watch.events.length, watch.spans.length, watch.lines.length, counted()]
       const requests = yield* scene.okta.requests("token")
       const answer = yield* step(scene, scene.browser())
       if (typeof told === "number") Scene.assertLocal(answer, told, told === 403 ? "access_denied" : "invalid_request")
-      else Scene.assertSentBack(answer, told)
+      else {
+        Scene.assertSentBack(answer, told)
+        assert.match(watch.lines.slice(lines).join("\n"), /level=WARN .*A sign-in at Okta came to nothing/)
+      }
       const refusals = watch.events.slice(events).filter((event) => event._tag === "SignInRefused")
       assert.deepStrictEqual(
         refusals.map(({ address, clientId, reason }) => ({ address, clientId, reason })),
@@ -164,6 +181,18 @@ layer(Scene.Scene.layer())("a client that wants the person to have signed in str
       }
     }))
 })
+
+it.effect("a sign-in comes back from Okta, which may say who it is, to whatever it was begun for", () =>
+  Effect.gen(function*() {
+    const scene = yield* Scene.make()
+    const agent = scene.browser()
+    const back = yield* scene.comeBack(agent)
+    back.searchParams.set("iss", scene.okta.issuer)
+    assert.isTrue((yield* agent.ask(back)).location.searchParams.has("code"))
+    const { location } = yield* agent.ask("/oauth/connections")
+    const page = yield* agent.ask(yield* Effect.orDie(scene.okta.authorize(location)))
+    assert.strictEqual(page.location.href, `${Scene.serverUrl}/oauth/connections`)
+  }))
 
 describe("a person whom this server does not let in", () => {
   it.effect("is told so, with the way back; the owner reads the reason, and nothing of the sign-in is left at Okta", () =>
@@ -263,9 +292,36 @@ describe("a person who leaves while the callback is at work", () => {
       const agent = scene.browser()
       const answer = yield* agent.ask(yield* scene.comeBack(agent))
       assert.strictEqual(answer.location.searchParams.get("error"), "temporarily_unavailable")
+      // That the store is away is told where it is asked.
+      assert.match(scene.watch.lines.join("\n"), /level=DEBUG .*A sign-in at Okta came to nothing/)
       assert.deepInclude(yield* Deferred.await(revoked), { why: "abandoned" })
       yield* ended
       assert.strictEqual(yield* scene.okta.requests("revoke"), 1)
+    }), 5000)
+
+  it.effect("or a store that is away from then on: what Okta gave is ended there", () =>
+    Effect.gen(function*() {
+      const failed = (operation: StoreUnavailable["operation"]) =>
+        Effect.fail(new StoreUnavailable({ operation, reason: "it is broken" }))
+      let away = false
+      const store = Layer.effect(
+        Store,
+        Effect.map(Store, (store) =>
+          Store.of({
+            ...store,
+            put: (key, value, ttl) => {
+              away ||= key.startsWith("session:")
+              return away ? failed("put") : store.put(key, value, ttl)
+            },
+            take: (key) => away ? failed("take") : store.take(key)
+          }))
+      ).pipe(Layer.provide(MemoryStore.layer))
+      const scene = yield* Scene.make({ store })
+      const ended = yield* endedAtOkta(scene)
+      const agent = scene.browser()
+      const answer = yield* agent.ask(yield* scene.comeBack(agent))
+      assert.strictEqual(answer.location.searchParams.get("error"), "temporarily_unavailable")
+      yield* ended
     }), 5000)
 
   it.effect("before the code is on its way: the grant is ended, here and at Okta", () =>
@@ -296,5 +352,9 @@ describe("a person who leaves while the callback is at work", () => {
       yield* scene.signIn()
       assert.isFalse(scene.watch.events.some(({ _tag }) => _tag === "GrantRevoked"))
       assert.strictEqual(yield* scene.okta.requests("revoke"), 0)
+      const ended = scene.watch.metrics.filter(({ id }) => id === "okta_sign_ins").map(({ attributes }) =>
+        attributes?.["outcome"]
+      )
+      assert.sameMembers(ended, ["begun", "success"])
     }))
 })

@@ -262,10 +262,10 @@ describe("the page that asks for consent", () => {
   const cases: ReadonlyArray<readonly [redirectUri: string, by: Client, says: ReadonlyArray<string>]> = [
     [request.redirectUri, client, []],
     [request.redirectUri, document, ["described at described.example."]],
-    [local, at(client, local), ["sent to 127.0.0.1:9", "own computer"]],
+    [local, at(client, local), ["be sent to 127.0.0.1:9", "own computer"]],
     [local, at(document, local), ["own computer", "described at", "pass itself off as the one that described.example"]],
     [local, at(document, local, request.redirectUri), ["own computer", "described at"]],
-    ["cursor://x.y/cb", client, ["sent to cursor://x.y", "opens an application on your device"]]
+    ["cursor://x.y/cb", client, ["be sent to cursor://x.y", "opens an application on your device"]]
   ]
   it.effect("warns of what is on the person's own device, and of documents that say little", () =>
     Effect.gen(function*() {

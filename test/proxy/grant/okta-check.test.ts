@@ -95,7 +95,8 @@ describe("Okta's no", () => {
 describe("Okta's word about a grant", () => {
   it.effect("takes the place of what was known, and leaves what it does not speak of", () =>
     Effect.gen(function*() {
-      const { id, kept, okta, one, refresh } = yield* arrange({}, { scopes: ["openid"], sessionId: "first" })
+      const signIn = { acr: "low", amr: ["pwd"], authTime: now - 60 }
+      const { id, kept, okta, one, refresh } = yield* arrange({}, { scopes: ["openid"], sessionId: "first", signIn })
       okta.email = "lovelace@example.com"
       okta.signIn = { amr: [] }
       okta.scopes = undefined
@@ -104,7 +105,7 @@ describe("Okta's word about a grant", () => {
       const { body } = yield* refresh()
       const grant = yield* kept
       assert.deepInclude(grant, { checkedAt: now + 3600, usedAt: now + 3600, oktaSession: "first" })
-      assert.deepInclude(grant.user, { email: "lovelace@example.com", amr: ["pwd"] })
+      assert.deepInclude(grant.user, { email: "lovelace@example.com", ...signIn })
       assert.deepStrictEqual(grant.okta?.scopes, ["openid"])
       assert.deepStrictEqual(yield* upstream(one.grants, id), Option.some(["okta-access-1", "okta-refresh-0"]))
       okta.sessionId = "second"
@@ -119,6 +120,15 @@ describe("Okta's word about a grant", () => {
       assert.deepInclude(next.user, { acr: "high", amr: ["otp"], authTime: now })
       assert.deepStrictEqual(okta.refreshed, ["okta-refresh-0", "okta-refresh-0"])
       assert.deepStrictEqual(yield* upstream(one.grants, id), Option.some(["okta-access-2", "okta-refresh-2"]))
+    }))
+
+  it.effect("is written beside the names by which the grant is found, which are as they were", () =>
+    Effect.gen(function*() {
+      const { one, refresh } = yield* arrange()
+      one.store.written.clear()
+      assert.strictEqual((yield* refresh()).status, 200)
+      const kinds = new Set([...one.store.written.keys()].map((key) => key.split(":", 1)[0]))
+      assert.sameMembers([...kinds], ["asking", "grant"])
     }))
 
   it.effect("is kept beside what another server writes at the same moment", () =>
@@ -331,13 +341,14 @@ describe("the end of a grant", () => {
         const watch = new Watch()
         const { id, one } = yield* arrange({ watch })
         watch.events.length = 0
-        assert.isTrue(yield* one.grants.end(id, why))
+        assert.isTrue(yield* Effect.provide(one.grants.end(id, why), watch.layer))
         const told = watch.events.map((event) => event._tag === "ReplayDetected" ? event.what : event._tag)
         assert.deepStrictEqual(told, replay === undefined ? ["GrantRevoked"] : [replay, "GrantRevoked"])
         assert.deepInclude(watch.events.at(-1), { why, subject: "00u1ada" })
         assert.isFalse(yield* one.grants.end(id, why))
         assert.lengthOf(watch.events.filter(({ _tag }) => _tag === "GrantRevoked"), 1)
         assert.strictEqual(watch.events.at(-1)?._tag, replay === undefined ? "GrantRevoked" : "ReplayDetected")
+        assert.notInclude(watch.text, "could not be noted")
       }
     }))
 
