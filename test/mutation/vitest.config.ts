@@ -12,4 +12,15 @@ class InOrder extends BaseSequencer {
   }
 }
 
-export default { ...project, test: { ...project.test, include, isolate: false, sequence: { sequencer: InOrder } } }
+const preload = include.some((path) => path.startsWith("test/proxy/")) ? ["test/mutation/preload.ts"] : []
+
+export default {
+  ...project,
+  test: {
+    ...project.test,
+    include,
+    isolate: false,
+    sequence: { sequencer: InOrder },
+    setupFiles: [project.test?.setupFiles ?? [], preload].flat()
+  }
+}
