@@ -46,7 +46,7 @@ export const make = (
     add: (browser, grantId) => SealedRecords.unlessOutrun(add(browser, grantId), 6),
     end: Effect.fnUntraced(function*(browser, endGrant) {
       let found = yield* records.find(browser)
-      while (Option.isSome(found) && found.value.value.grants.length > 0) {
+      while (Option.isSome(found)) {
         yield* Effect.forEach(found.value.value.grants, endGrant)
         // That they are known for a while longer does no harm. Another tab may have added one meanwhile.
         const forgotten = yield* Effect.option(records.replace(browser, found.value, { grants: [] }, forgetting))
