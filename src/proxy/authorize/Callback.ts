@@ -156,7 +156,8 @@ export const routes: Layer.Layer<
         return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
       }
       const earliest = sentAt - (prompt === "login" ? 0 : maxAge) - Duration.toSeconds(settings.clockTolerance)
-      if (earliest !== -Infinity && !(authTime !== undefined && authTime >= earliest)) {
+      // Where Okta does not say when, it may have been at any time.
+      if ((authTime ?? -Infinity) < earliest) {
         return yield* new OktaRefused({ error: "unmet_authentication_requirements" })
       }
     })
