@@ -108,7 +108,8 @@ describe("the page of connected clients", () => {
       assert.include(done.body, "<strong><bdi>Example Assistant</bdi></strong> cannot act for you any more")
       assert.strictEqual(yield* status(scene, tokens), 401)
       assert.strictEqual(yield* status(scene, kept), 200)
-      assert.include(scene.watch.text, "disconnected")
+      const ends = scene.watch.events.flatMap((event) => event._tag === "GrantRevoked" ? [event.why] : [])
+      assert.deepStrictEqual(ends, ["disconnected"])
       // Pressed once more, it is done all the same.
       const again = yield* send(agent, { ...formsOf(question)[0], confirmed: "yes" })
       assert.include(again.body, "<strong><bdi>The application</bdi></strong> cannot act for you any more")
