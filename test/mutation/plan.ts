@@ -77,7 +77,12 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/PageStyle.ts": ["threats/consent"],
   "proxy/authorize/Trouble.ts": ["proxy/authorize/pages"],
   "proxy/authorize/Visit.ts": ["proxy/authorize/visits", "proxy/authorize/connections", "proxy/stored-records"],
-  "proxy/grant/GrantIndex.ts": ["proxy/grant/grant-record", "proxy/grant/grant-lists", "proxy/grant/grant-index"],
+  "proxy/grant/GrantIndex.ts": [
+    "proxy/grant/grant-record",
+    "proxy/grant/grant-lists",
+    "proxy/stored-records",
+    "proxy/grant/grant-index"
+  ],
   "proxy/grant/GrantMarks.ts": ["proxy/grant/grant-record", "proxy/marks"],
   "proxy/grant/GrantTypes.ts": ["proxy/grant/token-requests"],
   "proxy/grant/IdJagGrant.ts": ["proxy/grant/id-jag-grant"],

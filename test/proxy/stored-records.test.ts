@@ -86,11 +86,12 @@ it.effect("F29 what another release has stored or sealed in another shape is as 
       Effect.map(sealed.open(purpose, text), (opened) => membersOf(Option.getOrThrow(opened)))
     const make = (purpose: Purpose, value: object) =>
       sealed.seal(purpose, JSON.stringify(value), (Scene.now + 600) * 1000)
-    /** Puts a record without its members in place of the last of a kind. */
+    /** Puts records without their members in place of all of a kind. */
     const spoil = Effect.fnUntraced(function*(kind: string, purpose: Purpose, value = {}) {
-      const [key = "", text = ""] = [...written].findLast(([key]) => key.startsWith(`${kind}:`)) ?? []
-      const { id } = yield* read(purpose, text)
-      yield* memory.put(key, yield* sealed.seal(purpose, JSON.stringify({ id, value })), Duration.hours(1))
+      for (const [key, text] of [...written].filter(([key]) => key.startsWith(`${kind}:`))) {
+        const { id } = yield* read(purpose, text)
+        yield* memory.put(key, yield* sealed.seal(purpose, JSON.stringify({ id, value })), Duration.hours(1))
+      }
     })
     const agent = scene.browser()
     const press = Effect.fnUntraced(function*() {
@@ -122,9 +123,23 @@ it.effect("F29 what another release has stored or sealed in another shape is as 
     const name = "__Host-effect-okta-connections"
     const visit = agent.cookies.get(name)
     assert(visit !== undefined)
-    agent.cookies.set(name, { ...visit, value: yield* make("visit-cookie", {}) })
-    assert.strictEqual((yield* agent.ask("/oauth/connections")).status, 302)
+    const given = yield* read("visit-cookie", visit.value)
+    for (const [other, status] of [[{}, 302], [{ ...given, names: [{}] }, 302], [given, 200]] as const) {
+      agent.cookies.set(name, { ...visit, value: yield* make("visit-cookie", other) })
+      assert.strictEqual((yield* agent.ask("/oauth/connections")).status, status)
+    }
     agent.cookies.set(name, visit)
+
+    const shown = Effect.map(
+      agent.ask("/oauth/connections"),
+      ({ body, status }) => [status, body.includes("Example Assistant")]
+    )
+    for (const list of [{}, { grants: [{}] }]) {
+      yield* scene.code({}, agent)
+      assert.deepStrictEqual(yield* shown, [200, true])
+      yield* spoil("grants", "grants", list)
+      assert.deepStrictEqual(yield* shown, [200, false])
+    }
 
     const { request: leaving = "" } = Scene.fieldsOf(yield* agent.ask(logout))
     for (const other of [{ step: "asked" }, { ...yield* read("logout", leaving), back: {} }]) {

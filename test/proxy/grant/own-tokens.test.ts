@@ -118,7 +118,7 @@ describe("introspection", () => {
       const lists = [[job], [{ ...job, serviceScopes: ["files:write"] }], []]
       const said: Array<unknown> = []
       for (const left of lists) {
-        const { other, serve, tell } = yield* arrange({ settingsOfOther: { clients: [...left, ...clients.slice(1)] } })
+        const { other, serve, tell } = yield* arrange({ settingsOfOther: { clients: [...clients.slice(1), ...left] } })
         const token = yield* serve("job")
         assert.deepStrictEqual(yield* tell(token), { active: true, token_type: "Bearer", ...claimsOf(token) })
         said.push((yield* tell(token, other))["active"])
