@@ -357,7 +357,9 @@ describe("tokens that are bound to keys", () => {
       assert.strictEqual(told("WARN", "has been used before cannot be told: it is away"), 1)
       away = false
       for (let turn = 0; turn < 5; turn++) yield* provided(one, send(token, proofFor(token)))
-      assert.strictEqual(told("INFO", "available again"), 1)
+      for (const what of ["What is known of used DPoP proofs", "The store"]) {
+        assert.strictEqual(told("INFO", `${what} is available again`), 1, what)
+      }
       away = true
       const bearer = yield* provided(one, unbound)
       assert.strictEqual((yield* provided(one, send(bearer, undefined, { scheme: "Bearer" }))).status, 200)
