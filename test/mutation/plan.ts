@@ -40,6 +40,7 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/grant/Grant.ts": [
     "proxy/grant/grant",
     "proxy/grant/token-endpoint",
+    "proxy/grant/rotation",
     "proxy/grant/id-jag-grant",
     "proxy/grant/okta-check"
   ],

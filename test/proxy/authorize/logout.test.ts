@@ -3,6 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as MemoryStore from "../../../src/store/MemoryStore.ts"
 import { Store, StoreUnavailable } from "../../../src/store/Store.ts"
+import { answering } from "../../support/NativeScene.ts"
 import * as Scene from "../../support/ProxyScene.ts"
 
 const out = "https://client.example.com/signed-out"
@@ -52,6 +53,19 @@ describe("a person signs out (OpenID Connect RP-Initiated Logout)", () => {
 
       const back = yield* agent.ask(wayBack(location))
       assert.strictEqual(back.location.href, `${out}?state=client+state`)
+    }))
+
+  it.effect("here alone where Okta lists no endpoint for it, and comes back to the client", () =>
+    Effect.gen(function*() {
+      const { path, scene } = yield* signedIn()
+      const { issuer } = scene.okta
+      const listed = Effect.promise(() => fetch(`${issuer}/.well-known/openid-configuration`).then((all) => all.text()))
+      const metadata = (yield* listed).replace(/"end_session_endpoint":"[^"]*",?/, "")
+      assert.notInclude(metadata, "end_session_endpoint")
+      yield* scene.okta.respond("discovery", answering(200, metadata))
+      const agent = scene.browser(yield* scene.start())
+      yield* scene.code({}, agent)
+      assert.strictEqual((yield* press(agent, path)).location.href, `${out}?state=client+state`)
     }))
 
   it.effect("and comes back once, in the browser that signed out", () =>

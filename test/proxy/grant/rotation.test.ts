@@ -151,6 +151,8 @@ describe("a refresh token", () => {
       const all = yield* one.token({ ...refreshment(clientId, some.body["refresh_token"]), scope: " " })
       assert.strictEqual(all.body["scope"], "files:read files:write")
       assert.strictEqual(claimsOf(all.body["access_token"])["scope"], "files:read files:write")
+      const unasked = yield* one.token(refreshment(clientId, all.body["refresh_token"]))
+      assert.strictEqual(claimsOf(unasked.body["access_token"])["scope"], "files:read files:write")
     }))
 
   it.effect("bound to a key is good with a proof by it only; one that is not is good with any, or none", () =>
