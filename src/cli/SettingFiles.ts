@@ -89,8 +89,8 @@ const checked = Effect.flatMap(
 export const check = <A>(settings: Effect.Effect<A, InvalidConfiguration>): Effect.Effect<A, InvalidConfiguration> =>
   Effect.gen(function*() {
     const files = yield* checked
-    const read = yield* Effect.result(settings)
-    const own = Result.isSuccess(read) ? [] : read.failure.problems.flatMap((problem) => {
+    const result = yield* Effect.result(settings)
+    const own = Result.isSuccess(result) ? [] : result.failure.problems.flatMap((problem) => {
       const place = files.find(({ setting }) => problem.field.split("[", 1)[0] === setting)
       if (place === undefined) return [problem]
       const { file, problems, setting, variable } = place
@@ -102,5 +102,5 @@ export const check = <A>(settings: Effect.Effect<A, InvalidConfiguration>): Effe
       }]
     })
     const all = [...own, ...files.flatMap(({ problems }) => problems)]
-    return yield* all.length > 0 ? new InvalidConfiguration({ problems: all }) : Effect.fromResult(read)
+    return yield* all.length > 0 ? new InvalidConfiguration({ problems: all }) : Effect.fromResult(result)
   })
