@@ -2,7 +2,7 @@ import { Effect, Redacted, Schema } from "effect"
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
-import type { Jwks } from "../provider/Jwks.ts"
+import { Jwks } from "../provider/Jwks.ts"
 import * as CompactJws from "../token/CompactJws.ts"
 import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
@@ -39,6 +39,20 @@ export type IdTokenVerifier = (
 export const maxTokenLength = 48 * 1024
 
 /**
+ * Verifies tokens that Okta itself has just given this server. Okta may have begun to sign with another key this moment, so
+ * that its keys are asked for again, however lately they were: nobody else can make up a token that causes it.
+ */
+export const ofOkta: Effect.Effect<
+  TokenVerifier["Service"]["verify"],
+  never,
+  Jwks | TokenVerifier
+> = Effect.gen(function*() {
+  const { reload } = yield* Jwks
+  const { verify } = yield* TokenVerifier
+  return (token) => Effect.catchTag(verify(token), "UnknownKey", () => Effect.andThen(reload, verify(token)))
+})
+
+/**
  * Verifies the ID tokens that Okta gives this server.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
@@ -50,7 +64,7 @@ export const verifier: Effect.Effect<
 > = Effect.gen(function*() {
   const { allowedClients: _, ...settings } = yield* proxySettings
   const { clientId } = settings
-  const { verify } = yield* TokenVerifier.pipe(
+  const verify = yield* ofOkta.pipe(
     Effect.provide(TokenVerifier.layerWith({ accept: "id-token", cacheSize: 0 })),
     Effect.provideService(OktaConfig, { ...settings, audience: [clientId], maxTokenLength })
   )

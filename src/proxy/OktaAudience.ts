@@ -6,7 +6,7 @@ import type { Jwks } from "../provider/Jwks.ts"
 import type { Signature } from "../token/Signature.ts"
 import type { VerificationUnavailable } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
-import { maxTokenLength, OktaTokenRefused } from "./IdToken.ts"
+import { maxTokenLength, ofOkta, OktaTokenRefused } from "./IdToken.ts"
 import { proxySettings } from "./ProxySettings.ts"
 
 /** Fails unless the token is for the configured audience. */
@@ -34,7 +34,7 @@ export const make: Effect.Effect<
   const rules = passThrough
     ? { ...settings, ...(allowedClients === undefined ? undefined : { allowedClients }) }
     : { ...settings, maxTokenLength }
-  const { verify } = yield* TokenVerifier.pipe(
+  const verify = yield* ofOkta.pipe(
     Effect.provide(TokenVerifier.layerWith({ cacheSize: 0 })),
     Effect.provideService(OktaConfig, rules)
   )

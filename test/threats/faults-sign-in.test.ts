@@ -197,3 +197,33 @@ layer(Scene.layer())("Faults of Okta's key set when it signs with a new key", (i
       })
   )
 })
+
+layer(Scene.layer())("Okta's keys when it changes them without a word", (it) => {
+  it.effect("a new one is found however lately another was, in a sign-in and in a refresh", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene
+      for (let time = 0; time < 3; time++) {
+        yield* scene.okta.rotateKeys
+        yield* scene.signIn()
+      }
+      const { refreshToken } = yield* scene.signIn()
+      yield* TestClock.adjust("61 minutes")
+      yield* scene.okta.rotateKeys
+      yield* scene.signIn()
+      yield* scene.okta.rotateKeys
+      tokensOf(yield* scene.one.token(scene.refreshment(refreshToken)))
+    }))
+
+  it.effect("one that is nowhere to be found is asked for at every sign-in, and none comes of it", () =>
+    Effect.gen(function*() {
+      const scene = yield* Scene
+      yield* scene.signIn()
+      yield* scene.okta.withdrawKey(yield* scene.okta.rotateKeys)
+      const browser = scene.browser()
+      for (let time = 0; time < 3; time++) {
+        const asked = yield* scene.okta.requests("keys")
+        assertSentBack(yield* browser.ask(yield* scene.comeBack(browser)), "server_error")
+        assert.isAbove(yield* scene.okta.requests("keys"), asked)
+      }
+    }))
+})
