@@ -61,7 +61,7 @@ export class RateLimits extends Context.Service<RateLimits, {
       const watching = yield* StoreOutage
       let warned = trustedProxies > 0
 
-      const pending = PendingSignIns.make(yield* RateLimiter.RateLimiterStore, {
+      const pending = yield* PendingSignIns.make(yield* RateLimiter.RateLimiterStore, {
         key: "limit:sign-ins",
         limit: maxPendingSignIns,
         window: pendingFor

@@ -89,7 +89,7 @@ const make = Effect.gen(function*() {
         if (nonces !== undefined) yield* checkNonce(proof, nonces)
         // A replica whose clock is behind takes it for good for so much longer.
         yield* useUp(proof, claims.iat + lifetime + tolerance, now)
-        if (bound !== undefined) provers.set(bound, by, Infinity)
+        if (bound !== undefined) provers.set(bound, by, Infinity, now)
         return thumbprint
       },
       (self) => Effect.onExit(self, (exit) => count(dpopProofs.of({ outcome: outcomeOf(exit) })))

@@ -44,7 +44,7 @@ export const make = Effect.fnUntraced(function*<A, E>(
             if (underway.get(key) === deferred) {
               underway.delete(key)
               if (Exit.isSuccess(exit) && exit.value.keepFor > 0) {
-                known.set(key, { value: exit.value.value }, begun + exit.value.keepFor)
+                known.set(key, { value: exit.value.value }, begun + exit.value.keepFor, now())
               }
             }
             Deferred.doneUnsafe(deferred, Exit.map(exit, ({ value }) => value))

@@ -84,7 +84,8 @@ export const layer = (
         const found = verifierOf(token)
         return found instanceof Error
           ? Effect.onExit(Effect.fail(found), (exit) => count(ofNobody(outcomeOf(exit))))
-          : Effect.tap(found.verifyText(token), () => Effect.sync(() => known.set(token, found, now + longestVerdict)))
+          : Effect.tap(found.verifyText(token), () =>
+            Effect.sync(() => known.set(token, found, now + longestVerdict, now)))
       })
 
     const atOnce = <A, E>(effects: ReadonlyArray<Effect.Effect<A, E>>) =>

@@ -130,7 +130,7 @@ export class TokenVerifier extends Context.Service<TokenVerifier, {
           const now = clock.currentTimeMillisUnsafe()
           const claims = ClaimsCheck.check(StrictJson.parse(jws.payload), rules, now / 1000, jwks.clockSkew())
           if (claims instanceof Error) return Effect.fail(claims)
-          verdicts.set(token, { key }, Math.min(claims.exp * 1000, now + longestVerdict))
+          verdicts.set(token, { key }, Math.min(claims.exp * 1000, now + longestVerdict), now)
           return Effect.succeed({ claims, principal: principalIn(claims, token) })
         }
 

@@ -17,7 +17,8 @@ export const tailOf = (token: string): string => token.slice(-12)
 /** Remembers verdicts by the entire token, the least recently used going first. */
 export interface VerdictCache<A> {
   readonly get: (token: string, now: number) => A | undefined
-  readonly set: (token: string, value: A, until: number) => void
+  /** Remembers a verdict, for which of those that have ended the two go that nobody has used for longest. */
+  readonly set: (token: string, value: A, until: number, now: number) => void
   readonly delete: (token: string) => void
 }
 
@@ -66,8 +67,9 @@ export const make = <A>(capacity: number, partOf: (token: string) => string = ta
       }
       return verdict.value
     },
-    set: (token, value, until) => {
+    set: (token, value, until, now) => {
       if (capacity < 1) return
+      for (let n = 0; n < 2 && oldest !== undefined && now >= oldest.until; n++) forget(oldest)
       const part = partOf(token)
       const same = verdicts.get(part)
       if (same !== undefined) unlink(same)

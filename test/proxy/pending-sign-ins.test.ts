@@ -11,7 +11,7 @@ const window = Duration.minutes(10)
 
 const countersIn = Effect.fnUntraced(function*(limit: number, layer: Layer.Layer<RateLimiter.RateLimiterStore>) {
   const store = Context.get(yield* Layer.build(Layer.fresh(layer)), RateLimiter.RateLimiterStore)
-  return PendingSignIns.make(store, { key: "limit:sign-ins", limit, window })
+  return yield* PendingSignIns.make(store, { key: "limit:sign-ins", limit, window })
 })
 
 /** Pauses between attempts, in seconds, again and again. */
@@ -90,6 +90,21 @@ describe("people on their way through Okta", () => {
       assert(Array.isArray(keys))
       for (const key of keys) {
         assert.isAtMost(Number(yield* redis.run("PTTL", String(key))), 900_000)
+      }
+    }), 20_000)
+
+  it.live("are limited anew once Redis has lost what was counted", () =>
+    Effect.gen(function*() {
+      const redis = yield* RedisServer.make()
+      const { begin } = yield* countersIn(20, Layer.orDie(RedisStore.layer({ url: redis.url })))
+      for (let round = 0; round < 3; round++) {
+        yield* Effect.retry(begin, { times: 1000 })
+        yield* redis.run("FLUSHALL")
+        const all = yield* Effect.replicateEffect(begin, 30)
+        const begun = all.filter((wait) => wait === undefined).length
+        assert.isAtLeast(begun, 20)
+        // A new half of the window may begin meanwhile.
+        assert.isAtMost(begun, 21)
       }
     }), 20_000)
 })

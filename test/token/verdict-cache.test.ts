@@ -350,36 +350,47 @@ describe("the verdict cache itself", () => {
 
   it("never holds more than its capacity, the least recently used going first", () => {
     const cache = VerdictCache.make<string>(3)
-    for (const token of "abcdefgh") cache.set(token, token, 100)
+    for (const token of "abcdefgh") cache.set(token, token, 100, 0)
     assert.strictEqual(held(cache, "abcdefgh"), "fgh")
     cache.get("f", 0)
-    cache.set("i", "i", 100)
+    cache.set("i", "i", 100, 0)
     assert.strictEqual(held(cache, "fghi"), "fhi")
   })
 
   it("holds one where one is its capacity, and none where none is", () => {
     for (const [capacity, expected] of [[1, "b"], [0, ""], [-1, ""]] as const) {
       const cache = VerdictCache.make<string>(capacity)
-      for (const token of "ab") cache.set(token, token, 100)
+      for (const token of "ab") cache.set(token, token, 100, 0)
       assert.strictEqual(held(cache, "ab"), expected, String(capacity))
     }
   })
 
   it("a verdict put in again takes the place of the old one", () => {
     const cache = VerdictCache.make<string>(2)
-    cache.set("a", "a", 100)
-    cache.set("b", "b", 100)
-    cache.set("a", "other", 200)
+    cache.set("a", "a", 100, 0)
+    cache.set("b", "b", 100, 0)
+    cache.set("a", "other", 200, 0)
     assert.strictEqual(cache.get("b", 0), "b")
     assert.strictEqual(cache.get("a", 150), "other")
   })
 
   it("a verdict whose time is over is gone, even for who asks with an older time", () => {
     const cache = VerdictCache.make<string>(2)
-    cache.set("a", "a", 100)
+    cache.set("a", "a", 100, 0)
     assert.strictEqual(cache.get("a", 99), "a")
     assert.isUndefined(cache.get("a", 100))
     assert.isUndefined(cache.get("a", 50))
+  })
+
+  it("verdicts whose time is over go when others come, two at a time", () => {
+    const cache = VerdictCache.make<string>(10)
+    for (const token of "abc") cache.set(token, token, 100, 0)
+    cache.set("d", "d", 200, 99)
+    assert.strictEqual(held(cache, "abcd"), "abcd")
+    cache.set("e", "e", 200, 100)
+    assert.strictEqual(held(cache, "abcde"), "cde")
+    cache.set("f", "f", 200, 100)
+    assert.strictEqual(held(cache, "cdef"), "def")
   })
 
   it("holds exactly the verdicts of a plain list that is searched and reordered", () => {
@@ -393,7 +404,7 @@ describe("the verdict cache itself", () => {
       const known = plain.includes(token)
       switch ((state >> 8) % 4) {
         case 0:
-          cache.set(token, token, 100)
+          cache.set(token, token, 100, 0)
           plain = [...plain.filter((one) => one !== token), token].slice(-capacity)
           break
         case 1:
