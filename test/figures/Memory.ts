@@ -1,12 +1,4 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
-
-const collect = (): void => {
-  setFlagsFromString("--expose-gc")
-  const gc: unknown = runInNewContext("gc")
-  if (typeof gc !== "function") throw new Error("the garbage cannot be collected")
-  gc()
-}
+import { collect } from "../support/Garbage.ts"
 
 /** What is in use, in MB, when everything that nobody needs has gone. */
 const live = (): number => {

@@ -1,8 +1,7 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
+import { collect } from "../support/Garbage.ts"
 
 /** How many bad tokens, requests, documents and records an ordinary run makes up, by what they are. */
 export const plan = {
@@ -42,12 +41,9 @@ export const factor = Number(process.env["GENERATED_FACTOR"] ?? 1)
 /** For tests that make up so much. */
 export const timeout = 120_000 * factor
 
-setFlagsFromString("--expose-gc")
-const collectGarbage: unknown = runInNewContext("gc")
-
 /** What is in memory and in use, in MB. */
 const inUse = (): number => {
-  if (typeof collectGarbage === "function") collectGarbage()
+  collect()
   return process.memoryUsage().heapUsed / 1e6
 }
 

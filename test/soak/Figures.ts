@@ -51,18 +51,14 @@ export class Figures {
 
 export const round = (value: number): number => Math.round(value * 100) / 100
 
-/** By how many MB a minute the heap grows: the line through its lowest points of each half minute, once it is warm. */
+/** By how many MB a minute what is in use grows, once it is warm: the line through what was left after each collection. */
 export const heapSlope = (samples: ReadonlyArray<Sample>): number => {
   const [first] = samples
   if (first === undefined) return Number.NaN
-  const warm = samples.filter(({ at }) => at - first.at > Math.min(120_000, (samples.at(-1)?.at ?? 0) - first.at) / 3)
-  const lowest = new Map<number, Sample>()
-  for (const sample of warm) {
-    const window = Math.floor(sample.at / 30_000)
-    const low = lowest.get(window)
-    if (low === undefined || sample.heap < low.heap) lowest.set(window, sample)
-  }
-  const points = [...lowest.values()].map(({ at, heap }) => ({ x: at / 60_000, y: heap }))
+  const warm = Math.min(120_000, (samples.at(-1)?.at ?? 0) - first.at) / 3
+  const points = samples
+    .filter(({ at, collected }) => collected && at - first.at > warm)
+    .map(({ at, heap }) => ({ x: at / 60_000, y: heap }))
   const mean = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length
   const [x, y] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))]
   const spread = points.reduce((sum, point) => sum + (point.x - x) ** 2, 0)

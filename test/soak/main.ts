@@ -121,6 +121,7 @@ const soak = Effect.gen(function*() {
     ),
     "event loop's delay, longest, in ms": round(Math.max(...samples.map(({ delayMax }) => delayMax))),
     "heap, MB a minute": round(heapSlope(samples)),
+    "heap in use at the end, MB": round(samples.findLast(({ collected }) => collected)?.heap ?? Number.NaN),
     "memory at the end, MB": round(samples.at(-1)?.resident ?? Number.NaN)
   }
   console.table(result)

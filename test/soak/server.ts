@@ -8,6 +8,7 @@ import * as NodeServer from "../../src/cli/NodeServer.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import * as RedisStore from "../../src/store/RedisStore.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
+import { collect } from "../support/Garbage.ts"
 
 /** What a replica is told, as JSON in `SOAK_REPLICA`. */
 export interface Replica {
@@ -28,6 +29,8 @@ export interface Replica {
 export interface Sample {
   readonly at: number
   readonly heap: number
+  /** Whether all that nobody needs had just been collected. */
+  readonly collected: boolean
   readonly resident: number
   readonly delayP99: number
   readonly delayMax: number
@@ -77,11 +80,15 @@ if (import.meta.main) {
 
   const delay = monitorEventLoopDelay({ resolution: 10 })
   delay.enable()
+  let seconds = 0
   setInterval(() => {
+    const collected = ++seconds % 30 === 0
+    if (collected) collect()
     const { heapUsed, rss } = process.memoryUsage()
     const sample: Sample = {
       at: Date.now(),
       heap: heapUsed / 1e6,
+      collected,
       resident: rss / 1e6,
       delayP99: delay.percentile(99) / 1e6,
       delayMax: delay.max / 1e6

@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { tls, trustTestAuthority } from "../support/Certificates.ts"
 import { recorder, serve, verdict } from "../support/FaultScene.ts"
 import { type Answer, type Fault, make } from "../support/FaultyOkta.ts"
+import { collect } from "../support/Garbage.ts"
 import { assertRefused } from "../support/GuardedServer.ts"
 
 const html: Answer = { status: 200, headers: { "content-type": "text/html" }, body: "<!doctype html>Maintenance" }
@@ -90,7 +89,6 @@ describe("Faults: Answers that are none", () => {
       const { jwks, verify } = yield* okta.start()
       yield* verify(okta.token())
       okta.break("flood")
-      const collect = garbageCollector()
       collect()
       const used = () => {
         const { external, heapUsed } = process.memoryUsage()
@@ -163,10 +161,3 @@ describe("Faults: Answers that are none", () => {
       yield* verify(okta.token())
     }))
 })
-
-const garbageCollector = (): () => void => {
-  setFlagsFromString("--expose-gc")
-  const collect: unknown = runInNewContext("gc")
-  assert(typeof collect === "function")
-  return () => void collect()
-}
