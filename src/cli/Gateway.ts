@@ -5,6 +5,7 @@ import { Data, type Duration, Effect, type Layer } from "effect"
 import { Headers, HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Writable } from "node:stream"
 import { routePath } from "../config/PublicUrl.ts"
+import * as Outage from "../observe/Outage.ts"
 import { isUnder } from "../resource/ResourceMetadata.ts"
 import { CurrentPrincipal, type Principal } from "../token/Principal.ts"
 
@@ -21,7 +22,14 @@ export interface GatewayOptions {
 /** No answer came from the upstream. */
 class UpstreamFailed extends Data.TaggedError("UpstreamFailed")<{ readonly cause: unknown }> {
   override get message() {
-    return this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `The upstream cannot be reached: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/** None came in time. */
+class UpstreamSlow extends Data.TaggedError("UpstreamSlow") {
+  override get message() {
+    return "The upstream did not begin to answer in time (--timeout, which covers the upload too)"
   }
 }
 
@@ -43,6 +51,7 @@ export const layer = (
   HttpRouter.use((router) =>
     Effect.gen(function*() {
       const dispatcher = yield* NodeHttpClient.Dispatcher
+      const watching = Outage.make("The upstream", { reasonOf: Outage.byMessage })
 
       const forward = Effect.fnUntraced(function*(path: string, request: HttpServerRequest.HttpServerRequest) {
         const headers = requestHeaders(request.headers, yield* CurrentPrincipal)
@@ -60,7 +69,9 @@ export const layer = (
               bodyTimeout: 0
             }),
           catch: (cause) => new UpstreamFailed({ cause })
-        }).pipe(Effect.timeout(options.timeout))
+        }).pipe(
+          Effect.timeoutOrElse({ duration: options.timeout, orElse: () => Effect.fail(new UpstreamSlow()) })
+        )
 
         const { "set-cookie": cookies, ...rest } = answer.headers
         const response = NodeHttpServerRequest.toServerResponse(request)
@@ -75,18 +86,11 @@ export const layer = (
 
       yield* router.add("*", `${routePath(options.path)}/*`, (request) => {
         const path = target(request.url, options)
-        return path === undefined ? Effect.succeed(badRequest) : forward(path, request).pipe(
-          Effect.catchTag("TimeoutError", () =>
-            Effect.as(
-              Effect.logWarning(
-                "The upstream did not begin to answer in time (--timeout, which covers the upload too)"
-              ),
-              slow
-            )),
-          Effect.catchTag(
-            "UpstreamFailed",
-            ({ message }) => Effect.as(Effect.logWarning(`The upstream cannot be reached: ${message}`), unreachable)
-          )
+        return path === undefined ? Effect.succeed(badRequest) : watching(forward(path, request), () => true).pipe(
+          Effect.catchTags({
+            UpstreamFailed: () => Effect.succeed(unreachable),
+            UpstreamSlow: () => Effect.succeed(slow)
+          })
         )
       })
     })

@@ -1,5 +1,6 @@
 import { Cause, Clock, Context, DateTime, Duration, Effect, Fiber, Layer, Queue, Schema } from "effect"
 import { AuditEvent } from "./AuditEvent.ts"
+import { sparingly } from "./Sparingly.ts"
 import { auditEvents, auditEventsLost, count } from "./Telemetry.ts"
 
 /**
@@ -31,12 +32,25 @@ type Write = (event: AuditEvent) => Effect.Effect<void>
 
 const encode = Schema.encodeEffect(AuditEvent)
 
+/** What anybody can bring about, as often as they want, who has not signed in. */
+const byAnybody: ReadonlySet<AuditEvent["_tag"]> = new Set([
+  "ClientRegistered",
+  "ConsentGiven",
+  "ConsentDenied",
+  "SignInRefused",
+  "ReplayDetected",
+  "SignedOut"
+])
+
+/** How many of those of one kind are lines of the log, in a minute. */
+const mostByAnybody = 100
+
 /** One line of the log for each, with the event as its annotation `audit`. */
-const inLog: Write = (event) =>
-  Effect.flatMap(
-    Effect.orDie(encode(event)),
-    (audit) => Effect.annotateLogs(Effect.logInfo(`Audit: ${event._tag}`), { audit })
-  )
+const inLog: Write = (event) => {
+  const message = `Audit: ${event._tag}`
+  const line = byAnybody.has(event._tag) ? sparingly("Info", message, message, mostByAnybody) : Effect.logInfo(message)
+  return Effect.flatMap(Effect.orDie(encode(event)), (audit) => Effect.annotateLogs(line, { audit }))
+}
 
 /** Where audit events go: into the log, unless there is somewhere else. */
 export const AuditLog = Context.Reference<Write>("effect-okta/observe/AuditLog", { defaultValue: () => inLog })

@@ -3,14 +3,34 @@ import { Clock, Effect } from "effect"
 /** How often it is said of an outage that it goes on, in milliseconds. */
 const warningInterval = 60_000
 
+/** How many reasons of one outage are told as soon as they are noticed. */
+const mostReasons = 10
+
+/** Why something is away. */
+export interface Trouble {
+  readonly message: string
+  readonly cause?: unknown
+}
+
 /** Watches what is asked of something that may be away. */
-export type Watching = <A, E extends { readonly message: string }, R>(
+export type Watching = <A, E extends Trouble, R>(
   asked: Effect.Effect<A, E, R>,
-  /** Whether nothing was learned; any other failure is an answer. */
-  isAway: (error: E) => boolean,
+  /** Whether nothing was learned; any other failure is an answer, unless it says nothing either way (`undefined`). */
+  isAway: (error: E) => boolean | undefined,
   /** What is asked, where one thing may fail while others go on: it is back when the last that has failed is. */
   what?: string
 ) => Effect.Effect<A, E, R>
+
+/** How an outage is told. */
+export interface OutageOptions {
+  /** How the log is told of it (as a warning). */
+  readonly warn?: (trouble: Trouble) => Effect.Effect<void>
+  /** What makes it another trouble than the one before, which is told at once as well (nothing does). */
+  readonly reasonOf?: (trouble: Trouble) => string
+}
+
+/** The whole message, where each is worth telling. */
+export const byMessage = ({ message }: Trouble): string => message
 
 /**
  * Warns that something is away when it is noticed, and once a minute as long as it is, however many ask for it; and says when it is
@@ -18,20 +38,26 @@ export type Watching = <A, E extends { readonly message: string }, R>(
  */
 export const make = (
   name: string,
-  warn: (message: string) => Effect.Effect<void> = Effect.logWarning
+  { reasonOf = () => "", warn = ({ message }) => Effect.logWarning(message) }: OutageOptions = {}
 ): Watching => {
   let away = false
   let warnedAt = -Infinity
   let missed: string | undefined
+  const told = new Set<string>()
 
-  const gone = (message: string, what: string | undefined) =>
+  const gone = (trouble: Trouble, what: string | undefined) =>
     Clock.clockWith((clock) => {
       missed = what
       const now = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-      if (now - warnedAt < warningInterval) return Effect.void
+      const isDue = now - warnedAt >= warningInterval
+      if (isDue && !away) told.clear()
+      const reason = reasonOf(trouble)
+      const isNew = !told.has(reason) && told.size < mostReasons
+      if (!isDue && !isNew) return Effect.void
+      if (isNew) told.add(reason)
       away = true
       warnedAt = now
-      return warn(message)
+      return warn(trouble)
     })
 
   const back = (what: string | undefined) =>
@@ -44,6 +70,9 @@ export const make = (
   return (asked, isAway, what) =>
     asked.pipe(
       Effect.tap(back(what)),
-      Effect.tapError((error) => isAway(error) ? gone(error.message, what) : back(what))
+      Effect.tapError((error) => {
+        const isGone = isAway(error)
+        return isGone === undefined ? Effect.void : isGone ? gone(error, what) : back(what)
+      })
     )
 }

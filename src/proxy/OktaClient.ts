@@ -1,13 +1,14 @@
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
+import * as Outage from "../observe/Outage.ts"
 import { traced } from "../observe/Span.ts"
 import { callOf, timed } from "../observe/Telemetry.ts"
 import * as ClientCredentials from "../provider/ClientCredentials.ts"
 import type { Discovery } from "../provider/Discovery.ts"
 import type { Jwks } from "../provider/Jwks.ts"
 import * as OktaForms from "../provider/OktaForms.ts"
-import { type OktaRefused, type OktaUnavailable, refusal, unavailable } from "../provider/OktaForms.ts"
+import { type OktaRefused, OktaUnavailable, refusal, unavailable } from "../provider/OktaForms.ts"
 import type { OktaHttp } from "../provider/OktaHttp.ts"
 import type { User } from "../token/Principal.ts"
 import type { Signature } from "../token/Signature.ts"
@@ -92,7 +93,8 @@ const decodeTokens = Schema.decodeUnknownOption(TokenAnswer)
  * **Details**
  *
  * Every form is sent once, within 3 seconds, by `client_secret_basic` or `private_key_jwt`, and none while an endpoint has
- * asked us to wait. What Okta says about a person is believed only by an ID token that was verified.
+ * asked us to wait. What Okta says about a person is believed only by an ID token that was verified. An Okta that does not answer is
+ * told of here, and not where a request fails for it.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth
  */
@@ -107,7 +109,7 @@ export class OktaClient extends Context.Service<OktaClient, {
    * Who it is now. Okta may replace the refresh token by another, or leave it out where it stays. One that replaces it is handed
    * over at once: whatever becomes of the rest of the answer, Okta knows only that one from then on.
    */
-  readonly refresh: <E>(
+  readonly refresh: <E extends Outage.Trouble>(
     refreshToken: Redacted.Redacted<string>,
     replaced: (by: Redacted.Redacted<string>) => Effect.Effect<void, E>
   ) => Effect.Effect<OktaSession, OktaRefused | OktaUnavailable | IdToken.OktaTokenRefused | E>
@@ -135,6 +137,10 @@ export class OktaClient extends Context.Service<OktaClient, {
       const checkAudience = yield* OktaAudience.make
       const redirectUri = redirectUriOf(settings)
       const scope = scopesOf(settings).join(" ")
+      const watching = {
+        addresses: watched("Okta, to which people are sent,"),
+        tokens: watched("Okta, which is asked for tokens,")
+      }
 
       const revoke = Effect.fnUntraced(function*(token: Redacted.Redacted<string>) {
         const url = yield* endpoint("revocation_endpoint")
@@ -150,7 +156,7 @@ export class OktaClient extends Context.Service<OktaClient, {
         )
 
       /** Tokens for a grant. Those of a new one, of which nobody else knows, are ended when nothing comes of them. */
-      const session = Effect.fnUntraced(function*<E = never>(
+      const session = Effect.fnUntraced(function*<E extends Outage.Trouble = never>(
         fields: { readonly [name: string]: string },
         { nonce, replaced }: {
           readonly nonce?: string
@@ -186,7 +192,7 @@ export class OktaClient extends Context.Service<OktaClient, {
 
       return OktaClient.of({
         authorizationUrl: ({ acrValues, codeChallenge, maxAge, nonce, prompt, scopes, state }) =>
-          Effect.map(endpoint("authorization_endpoint"), (url) =>
+          Effect.map(watching.addresses(endpoint("authorization_endpoint")), (url) =>
             withQuery(url, {
               response_type: "code",
               client_id: clientId,
@@ -201,7 +207,7 @@ export class OktaClient extends Context.Service<OktaClient, {
               max_age: maxAge === undefined ? undefined : String(maxAge)
             })),
         exchange: ({ code, codeVerifier, nonce }) =>
-          observed(
+          watching.tokens(observed(
             "exchange",
             session({
               grant_type: "authorization_code",
@@ -209,17 +215,17 @@ export class OktaClient extends Context.Service<OktaClient, {
               redirect_uri: redirectUri,
               code_verifier: Redacted.value(codeVerifier)
             }, { nonce })
-          ),
+          )),
         refresh: (refreshToken, replaced) =>
-          observed(
+          watching.tokens(observed(
             "refresh",
             session({ grant_type: "refresh_token", refresh_token: Redacted.value(refreshToken) }, { replaced })
-          ),
+          )),
         idJag: (assertion) => Effect.mapError(verifyIdJag(assertion), asOutage),
         revoke,
         endSessionUrl: ({ idTokenHint, postLogoutRedirectUri, state }) =>
           Effect.map(
-            metadata,
+            watching.addresses(metadata),
             ({ end_session_endpoint: url }) =>
               Option.map(Option.fromUndefinedOr(url), (url) =>
                 withQuery(url, {
@@ -237,6 +243,13 @@ export class OktaClient extends Context.Service<OktaClient, {
 /** Measures what Okta is asked, and gives it a span. */
 const observed = <A, E>(operation: "exchange" | "refresh" | "revoke", effect: Effect.Effect<A, E>) =>
   traced(timed(effect, callOf(operation)), `okta.upstream.${operation}`)
+
+/** Watches whether Okta answers, whatever it says; a reason that nobody has been told yet is told at once. */
+const watched = (name: string) => {
+  const watching = Outage.make(name, { reasonOf: Outage.byMessage })
+  return <A, E extends Outage.Trouble, R>(asked: Effect.Effect<A, E, R>) =>
+    watching(asked, (error) => error instanceof OktaUnavailable)
+}
 
 const asOutage = (
   error: IdToken.OktaTokenRefused | VerificationUnavailable

@@ -4,6 +4,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import { isIPv6 } from "node:net"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
+import { sparingly } from "../observe/Sparingly.ts"
 import { count as counted, rateLimited } from "../observe/Telemetry.ts"
 import { StoreOutage } from "../store/ObservedStore.ts"
 import { StoreUnavailable } from "../store/Store.ts"
@@ -133,10 +134,15 @@ const asTrouble = (what: string) => ({ reason }: RateLimiter.RateLimiterError): 
     ? reason.cause
     : new StoreUnavailable({ operation: "count", reason: reason.message })
 
+/** Counts who was one too many, and tells it here, not where each is answered. */
 const noted =
   (endpoint: Endpoint, by: "address" | "client" | "sign-ins") =>
   (self: Effect.Effect<void, TooManyRequests | StoreUnavailable>) =>
-    Effect.tapErrorTag(self, "TooManyRequests", () => counted(rateLimited.of({ endpoint, by })))
+    Effect.tapErrorTag(self, "TooManyRequests", ({ message }) =>
+      Effect.andThen(
+        counted(rateLimited.of({ endpoint, by })),
+        sparingly("Warn", `limit ${endpoint} ${by}`, message, 1)
+      ))
 
 /** What an address is counted as. */
 const placeInNetwork = (address: string): string => isIPv6(address) ? networkOf(address) : address

@@ -1,5 +1,6 @@
 import { Effect, Option, Schema } from "effect"
 import type { Duration } from "effect"
+import { sparingly } from "../observe/Sparingly.ts"
 import { type Store, StoreUnavailable } from "../store/Store.ts"
 import type { Purpose, Sealed } from "./Sealed.ts"
 
@@ -22,7 +23,7 @@ export const unlessOutrun = (
 ): Effect.Effect<void, StoreUnavailable> =>
   Effect.flatMap(
     Effect.repeat(write, { until: (done) => done, times: tries - 1 }),
-    (done) => done ? Effect.void : Effect.andThen(Effect.logError(outrun.message), Effect.fail(outrun))
+    (done) => done ? Effect.void : Effect.andThen(sparingly("Error", "outrun", outrun.message), Effect.fail(outrun))
   )
 
 const outrun = new StoreUnavailable({ operation: "compareAndSet", reason: "another writer was always faster" })
@@ -54,7 +55,9 @@ export interface SealedRecords<A> {
 
 /** Tells the owner of a record that counts as absent. */
 export const warnOfForeign = (kind: string): Effect.Effect<void> =>
-  Effect.logWarning(
+  sparingly(
+    "Warn",
+    `foreign ${kind}`,
     `The store holds a record of the kind "${kind}" that this server did not write or cannot read; it counts as ` +
       "absent. Look for another writer, or for an encryptionSecret that was taken away too early."
   )

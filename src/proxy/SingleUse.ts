@@ -1,4 +1,5 @@
 import { Duration, Effect, Option } from "effect"
+import { sparingly } from "../observe/Sparingly.ts"
 import { StoreUnavailable } from "../store/Store.ts"
 import type { Keeping } from "./SealedRecords.ts"
 
@@ -30,7 +31,7 @@ const undecided = new StoreUnavailable({
 })
 
 /** The store is there, so that nobody else says it. */
-const unfinished = Effect.andThen(Effect.logError(undecided.message), Effect.fail(undecided))
+const unfinished = Effect.andThen(sparingly("Error", "unfinished use", undecided.message), Effect.fail(undecided))
 
 /**
  * Tells whether something is used for the first time, of all servers of the deployment, whichever secret each of them hashes

@@ -1,6 +1,7 @@
 import { Effect, Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import { sparingly } from "../observe/Sparingly.ts"
 import { count, requestsRefused } from "../observe/Telemetry.ts"
 import type { AccessTokenClaims } from "../token/AccessTokenClaims.ts"
 import { InvalidTokenBinding } from "../token/DpopError.ts"
@@ -191,10 +192,10 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
     case "NoCredentials":
       return Effect.logDebug("Request without credentials")
     case "UnreadableBody":
-      return Effect.logInfo(`Request refused: its body ${refusal.isTooLong ? "is too long" : "cannot be read"}`)
+      return refused(refusal, `its body ${refusal.isTooLong ? "is too long" : "cannot be read"}`)
     case "UnclearMessage":
     case "MalformedCredentials":
-      return Effect.logInfo(`Request refused: ${refusal.reason}`)
+      return refused(refusal, refusal.reason)
     case "DiscoveryFailed":
     case "KeysUnavailable":
     case "IntrospectionUnavailable":
@@ -203,8 +204,9 @@ const log = (refusal: Challenge.Refusal): Effect.Effect<void> => {
       // Warned of where it is noticed, not once for each request that it concerns.
       return Effect.logDebug(`Request refused: ${refusal.message}`)
     default:
-      return Effect.logInfo(`Request refused: ${refusal.message}`).pipe(
-        Effect.annotateLogs({ error: refusal._tag })
-      )
+      return Effect.annotateLogs(refused(refusal, refusal.message), { error: refusal._tag })
   }
 }
+
+const refused = ({ _tag }: Challenge.Refusal, reason: string) =>
+  sparingly("Info", `request ${_tag}`, `Request refused: ${reason}`)

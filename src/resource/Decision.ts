@@ -1,5 +1,6 @@
-import { Clock, Duration, Effect, Fiber } from "effect"
+import { Clock, Duration, Effect, Fiber, Formatter, Predicate } from "effect"
 import { OktaConfig } from "../config/OktaConfig.ts"
+import * as Outage from "../observe/Outage.ts"
 import type { Principal } from "../token/Principal.ts"
 import type { Check } from "./Policy.ts"
 import {
@@ -39,7 +40,11 @@ interface Facts<P extends Principal> {
   readonly now: () => number
   /** What the checks have answered so far; `undefined` for one that has failed. */
   readonly answers: ReadonlyMap<unknown, boolean | undefined>
+  readonly ask: Ask
 }
+
+/** Asks a check; none that fails has an answer. */
+type Ask = <P extends Principal>(check: Check<P>, principal: P) => Effect.Effect<boolean | undefined>
 
 const met = { _tag: "Met" } as const
 
@@ -151,8 +156,9 @@ const both = (one: SignInNeed, other: SignInNeed): SignInNeed => {
 export const decide = <P extends Principal>(
   rule: Rule<P>,
   principal: P,
-  now: () => number
-): Effect.Effect<void, PolicyRefusal> => settle(rule, { principal, now, answers: noAnswers })
+  now: () => number,
+  ask: Ask = asking()
+): Effect.Effect<void, PolicyRefusal> => settle(rule, { principal, now, ask, answers: noAnswers })
 
 const noAnswers: ReadonlyMap<unknown, boolean | undefined> = new Map()
 
@@ -165,7 +171,8 @@ export const decider: Effect.Effect<
   const clock = yield* Clock.Clock
   const tolerance = Duration.toSeconds((yield* OktaConfig).clockTolerance)
   const now = () => clock.currentTimeMillisUnsafe() / 1000 - tolerance
-  return (rule, principal) => decide(rule, principal, now)
+  const ask = asking()
+  return (rule, principal) => decide(rule, principal, now, ask)
 })
 
 const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Effect<void, PolicyRefusal> => {
@@ -181,19 +188,35 @@ const settle = <P extends Principal>(rule: Rule<P>, facts: Facts<P>): Effect.Eff
     case "Open": {
       const { check } = found
       if (check === undefined) return Effect.fail(new CheckFailed({}))
-      const answered = (answer: boolean | undefined) =>
-        settle(rule, { ...facts, answers: new Map([...answers, [check, answer]]) })
-      return Effect.matchEffect(inTime(check(principal)), {
-        onSuccess: answered,
-        onFailure: (error) =>
-          Effect.andThen(
-            Effect.logError("The check of a policy has failed", error),
-            Effect.suspend(() => answered(undefined))
-          )
-      })
+      return Effect.flatMap(
+        facts.ask(check, principal),
+        (answer) => settle(rule, { ...facts, answers: new Map([...answers, [check, answer]]) })
+      )
     }
   }
 }
+
+/** Asks checks, of which each is watched by itself: what one fails with is told, whatever else has failed. */
+const asking = (): Ask => {
+  const watching = new WeakMap<object, Outage.Watching>()
+  const watchingOf = (check: { readonly name: string }) => {
+    const watched = watching.get(check) ?? Outage.make(nameOf(check), {
+      warn: ({ cause, message }) => Effect.logError(message, cause),
+      reasonOf: ({ cause }) => Predicate.isError(cause) ? cause.message : Formatter.format(cause)
+    })
+    watching.set(check, watched)
+    return watched
+  }
+  return (check, principal) => {
+    const message = `${nameOf(check)} has failed`
+    const asked = Effect.mapError(inTime(check(principal)), (cause): Outage.Trouble => ({ message, cause }))
+    return Effect.orElseSucceed(watchingOf(check)(asked, () => true), () => undefined)
+  }
+}
+
+/** A check by its name, which a function that is written where it is given does not have. */
+const nameOf = ({ name }: { readonly name: string }): string =>
+  name === "" || name === "check" ? "The check of a policy" : `The check ${name} of a policy`
 
 /** How long an app's check may take. */
 const deadline = "10 seconds"

@@ -4,7 +4,7 @@ import { type SpanName, traced } from "../observe/Span.ts"
 import { outcomeOf, storeOperations, timed } from "../observe/Telemetry.ts"
 import { Store, type StoreUnavailable } from "./Store.ts"
 
-const watching = () => Outage.make("The store", Effect.logError)
+const watching = () => Outage.make("The store", { warn: ({ message }) => Effect.logError(message) })
 
 /** Watches whether the store is there, by whatever is asked of it. */
 export const StoreOutage = Context.Reference<Outage.Watching>("effect-okta/store/StoreOutage", {

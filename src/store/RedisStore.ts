@@ -1,6 +1,7 @@
 import { Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redis from "effect/persistence/Redis"
+import { sparingly } from "../observe/Sparingly.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import { reasonOf, wordOf } from "./RedisTrouble.ts"
 import { limited, Store, StoreUnavailable } from "./Store.ts"
@@ -32,7 +33,9 @@ const Changed = Schema.Literals([0, 1])
 
 /** What counts as absent. */
 const foreign = Effect.as(
-  Effect.logWarning(
+  sparingly(
+    "Warn",
+    "foreign in Redis",
     "Redis holds something under a key of the store that this server did not write; it counts as absent. Look for " +
       "another writer, or give the store a prefix of its own."
   ),

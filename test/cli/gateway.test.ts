@@ -571,6 +571,42 @@ layer(OktaStandIn.layer())("gateway", (it) => {
         })
       }))
 
+    it.effect("an upstream that fails is told at once, once a minute and when it is back, each way of failing by itself", () => {
+      const logged: Array<string> = []
+      return Effect.gen(function*() {
+        let [isAway, isSlow] = [true, false]
+        const arrived = once()
+        const { begin, exchange } = yield* gateway((request, response) => {
+          if (isAway) return void request.socket.destroy()
+          if (!isSlow) return void response.end("fine")
+          arrived.happens()
+        })
+        const ask = Effect.map(exchange(), ({ status }) => status)
+        const crowd = Effect.replicateEffect(ask, 5)
+        for (let minute = 1; minute <= 3; minute++) {
+          assert.deepStrictEqual(yield* crowd, [502, 502, 502, 502, 502])
+          assert.lengthOf(logged, minute)
+          assert.match(logged[minute - 1] ?? "", /^Warn: The upstream cannot be reached: /)
+          yield* TestClock.adjust("1 minute")
+        }
+        yield* ask
+        isAway = false
+        isSlow = true
+        const { answer } = yield* begin()
+        yield* arrived.happened
+        yield* TestClock.adjust("60 seconds")
+        assert.strictEqual((yield* answer).statusCode, 504)
+        assert.match(logged[4] ?? "", /^Warn: The upstream did not begin to answer in time/)
+        isSlow = false
+        assert.deepStrictEqual(yield* crowd, [200, 200, 200, 200, 200])
+        assert.deepStrictEqual(logged.slice(5), ["Info: The upstream is available again"])
+      }).pipe(
+        Effect.provide(Logger.layer([Logger.make(({ logLevel, message }) => {
+          if (String(message).includes("pstream")) logged.push(`${logLevel}: ${String(message)}`)
+        })]))
+      )
+    })
+
     it.effect("an upstream that hangs up without an answer, or answers something else than HTTP, is 502", () =>
       Effect.gen(function*() {
         const { exchange } = yield* gateway((request, response) => {

@@ -3,6 +3,7 @@ import { HttpRouter, type HttpServerRequest, type HttpServerResponse } from "eff
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { noteError } from "../../observe/Span.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import { Store } from "../../store/Store.ts"
 import type { Client } from "../client/Client.ts"
 import { ClientRegistry } from "../client/ClientRegistry.ts"
@@ -76,7 +77,10 @@ export const routes: Layer.Layer<
           Effect.flatMap((asked) => show(request, parameters, proven.client, asked)),
           Effect.tapErrorTag("AuthorizationRefused", noteError),
           Effect.catchTag("AuthorizationRefused", (refused) =>
-            Effect.as(Effect.logInfo(refused.message), answer(proven.address, settings, request.method, refused)))
+            Effect.as(
+              sparingly("Info", "authorize AuthorizationRefused", refused.message),
+              answer(proven.address, settings, request.method, refused)
+            ))
         )
       },
       Effect.tapError(noteError),
@@ -84,7 +88,14 @@ export const routes: Layer.Layer<
         const tell = Trouble.tell(Trouble.link(request.method === "POST" ? addressOf(parameters) : undefined))
         return Effect.catchTags(asked, {
           UnprovenRequest: (error) =>
-            Effect.as(Effect.logInfo(`An authorization request was refused: ${error.message}`), unproven(error)),
+            Effect.as(
+              sparingly(
+                "Info",
+                "authorize UnprovenRequest",
+                `An authorization request was refused: ${error.message}`
+              ),
+              unproven(error)
+            ),
           DocumentUnavailable: tell,
           TooManyRequests: tell,
           StoreUnavailable: tell
@@ -121,16 +132,13 @@ export const routes: Layer.Layer<
       }
     )
 
-    const get = (request: HttpServerRequest.HttpServerRequest) =>
-      ask(request, Parameters.fromQuery(request))
+    const get = (request: HttpServerRequest.HttpServerRequest) => ask(request, Parameters.fromQuery(request))
     yield* Page.serve(router, settings, "/oauth/authorize", {
       GET: get,
       HEAD: get,
       POST: (request) =>
         Parameters.fromBody(request).pipe(
-          Effect.flatMap((parameters) =>
-            ask(request, parameters)
-          ),
+          Effect.flatMap((parameters) => ask(request, parameters)),
           Effect.catch((error) => Effect.succeed(Page.unreadable(error)))
         )
     })

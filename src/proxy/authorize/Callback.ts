@@ -4,6 +4,7 @@ import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
 import { AdmissionRefused, SignedIn, SignInRefused } from "../../observe/AuditEvent.ts"
 import { noteError } from "../../observe/Span.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import { count, signIns } from "../../observe/Telemetry.ts"
 import { Store } from "../../store/Store.ts"
 import { Admission } from "../Admission.ts"
@@ -185,13 +186,13 @@ export const routes: Layer.Layer<
         return unknownState
       }
       if (!(yield* browsers.isMarked(request, flow.browser))) {
-        yield* Effect.logWarning("A sign-in came back in another browser than the one that began it, and was refused")
+        yield* Visit.otherBrowser
         yield* refused({ _tag: "OtherBrowser" }, flow.request.clientId)
         return notThisBrowser
       }
       const issuer = parameters.first("iss")
       if (issuer !== undefined && issuer !== settings.issuer) {
-        yield* Effect.logWarning("A sign-in came back from another issuer than Okta, and was refused")
+        yield* sparingly("Warn", "OtherIssuer", "A sign-in came back from another issuer than Okta, and was refused")
         yield* refused({ _tag: "OtherIssuer" }, flow.request.clientId)
         return wrongIssuer
       }
@@ -201,9 +202,8 @@ export const routes: Layer.Layer<
         Effect.map((outcome) => answer(flow.request, settings, request.method, outcome)),
         Effect.catch((failure) => {
           const outcome = failure._tag === "NotAdmitted" ? notAdmitted : fromFailure(failure)
-          const log = failure._tag === "StoreUnavailable" ? Effect.logDebug : Effect.logWarning
           return Effect.as(
-            log(`A sign-in at Okta came to nothing. ${failure.message}`),
+            Visit.inVain(failure),
             failure._tag === "NotAdmitted"
               ? refusalPage(answerUrl(flow.request, settings, outcome))
               : answer(flow.request, settings, request.method, outcome)

@@ -63,7 +63,7 @@ export const routes: Layer.Layer<
       }
       yield* limits.signIn
       return yield* Effect.catchTag(visits.begin(request), "OktaUnavailable", ({ message }) =>
-        Effect.as(Effect.logError(message), Visit.oktaAway(settings)))
+        Effect.as(Effect.logDebug(message), Visit.oktaAway(settings)))
     })
 
     const disconnect = Effect.fnUntraced(function*(

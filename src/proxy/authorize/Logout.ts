@@ -240,7 +240,7 @@ export const routes: Layer.Layer<
         })
       })
       return yield* Effect.matchEffect(url, {
-        onFailure: ({ message }) => Effect.as(Effect.logWarning(message), signedOutHereOnly(settings.issuer, back)),
+        onFailure: ({ message }) => Effect.as(Effect.logDebug(message), signedOutHereOnly(settings.issuer, back)),
         onSuccess: Option.match({
           onNone: () => Effect.succeed(onward(back)),
           onSome: (url) =>

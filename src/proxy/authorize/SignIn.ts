@@ -50,7 +50,7 @@ export const make = (
       Effect.tapError((failure) => Effect.andThen(noteError(failure), count(signIns.of({ outcome: failure._tag })))),
       Effect.catchTag("OktaUnavailable", (failure) =>
         Effect.as(
-          Effect.logError(failure.message),
+          Effect.logDebug(failure.message),
           answer(request, settings, method, fromFailure(failure))
         ))
     )

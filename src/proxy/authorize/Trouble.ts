@@ -1,5 +1,6 @@
 import { Effect, Option } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
 import type { TooManyRequests } from "../RateLimits.ts"
@@ -65,10 +66,12 @@ const page = (trouble: Trouble, again: Again): HttpServerResponse.HttpServerResp
   }
 }
 
-/** Logs the trouble, unless it is told where the store is asked, and tells the person. */
+/** Tells the person of the trouble, and the log, where it is not told by what noticed it. */
 export const tell = (again: Again) => (trouble: Trouble): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-  const log = trouble._tag === "StoreUnavailable" ? Effect.logDebug : Effect.logWarning
-  return Effect.as(log(trouble.message), page(trouble, again))
+  const line = trouble._tag === "DocumentUnavailable"
+    ? sparingly("Warn", `page ${trouble._tag}`, trouble.message)
+    : Effect.logDebug(trouble.message)
+  return Effect.as(line, page(trouble, again))
 }
 
 /** The same where a form was sent, which the person can send once more. */

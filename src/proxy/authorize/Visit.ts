@@ -1,6 +1,7 @@
 import { Clock, Duration, Effect, Option, Redacted, Schema } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash, randomBytes } from "node:crypto"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { Grants } from "../grant/Grant.ts"
 import { Name, namesOfPerson } from "../grant/GrantIndex.ts"
@@ -70,6 +71,22 @@ const failed = ({ serverUrl }: ProxySettings, status: number, words: string, cod
     ...(status === 503 ? { headers: { "retry-after": "5" } } : undefined)
   })
 
+/** Tells the log of a sign-in that comes back elsewhere than it was begun. */
+export const otherBrowser = sparingly(
+  "Warn",
+  "OtherBrowser",
+  "A sign-in came back in another browser than the one that began it, and was refused"
+)
+
+/** What is told of where it is noticed, and not for each sign-in that it concerns. */
+const told: ReadonlySet<string> = new Set(["OktaUnavailable", "StoreUnavailable", "AdmissionUnknown"])
+
+/** Tells the log of a sign-in at Okta of which nothing comes. */
+export const inVain = ({ _tag, message }: { readonly _tag: string; readonly message: string }): Effect.Effect<void> => {
+  const line = `A sign-in at Okta came to nothing. ${message}`
+  return told.has(_tag) ? Effect.logDebug(line) : sparingly("Warn", `sign-in ${_tag}`, line)
+}
+
 /** Okta could not be asked. */
 export const oktaAway = (settings: ProxySettings) =>
   failed(settings, 503, "Okta does not answer at the moment. Wait a little, then try again.", "temporarily_unavailable")
@@ -136,7 +153,7 @@ export const make = (settings: ProxySettings, { grants, okta, sealed, store }: P
       const journey = Option.getOrUndefined(yield* journeys.take(state))
       if (journey === undefined) return Option.none()
       if (!(yield* browsers.isMarked(request, journey.browser))) {
-        yield* Effect.logWarning("A sign-in came back in another browser than the one that began it, and was refused")
+        yield* otherBrowser
         return Option.some(failed(
           settings,
           403,
@@ -156,7 +173,7 @@ export const make = (settings: ProxySettings, { grants, okta, sealed, store }: P
           signedIn(code, journey),
           (error) =>
             error._tag === "StoreUnavailable" ? Effect.fail(error) : Effect.as(
-              Effect.logWarning(`A sign-in at Okta came to nothing. ${error.message}`),
+              inVain(error),
               error._tag === "OktaUnavailable"
                 ? oktaAway(settings)
                 : failed(settings, 400, "The sign-in at Okta failed, or could not be verified.", "server_error")

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Option, type Redacted } from "effect"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import type { Client } from "./Client.ts"
 import type { ClientMetadata } from "./ClientMetadata.ts"
@@ -70,4 +71,4 @@ export class ClientRegistry extends Context.Service<ClientRegistry, {
 }
 
 const refused = (reason: string): Effect.Effect<Option.Option<never>> =>
-  Effect.as(Effect.logInfo(`A client is not known: ${reason.replace(/\.$/, "")}.`), Option.none())
+  Effect.as(sparingly("Info", "unknown client", `A client is not known: ${reason.replace(/\.$/, "")}.`), Option.none())

@@ -71,8 +71,7 @@ export const routes: Layer.Layer<
             Effect.catchTags({
               HttpServerError: () =>
                 Effect.succeed(refused(413, "invalid_client_metadata", "The metadata is too large.")),
-              TooManyRequests: ({ message, retryAfter }) =>
-                Effect.as(Effect.logWarning(message), away(429, retryAfter)),
+              TooManyRequests: ({ message, retryAfter }) => Effect.as(Effect.logDebug(message), away(429, retryAfter)),
               StoreUnavailable: ({ message }) => Effect.as(Effect.logDebug(message), away(503, 5000)),
               RegistrationError: ({ code, message }) => Effect.succeed(refused(400, code, message))
             })

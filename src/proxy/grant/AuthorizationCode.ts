@@ -1,6 +1,7 @@
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { RevocationReason } from "../../observe/AuditEvent.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import { isNamed } from "../ResourceIndicator.ts"
 import type { Sealed } from "../Sealed.ts"
@@ -121,7 +122,7 @@ export const make = (keeping: {
     grantId: string,
     onEnded: (grantId: string, why: RevocationReason) => Effect.Effect<unknown, StoreUnavailable>
   ) =>
-    Effect.logWarning("An authorization code was presented again, so its grant has ended").pipe(
+    sparingly("Warn", "code replayed", "An authorization code was presented again, so its grant has ended").pipe(
       Effect.andThen(onEnded(grantId, "code-replayed")),
       Effect.andThen(Effect.fail(new InvalidGrant({ reason: "the code has been used before" })))
     )

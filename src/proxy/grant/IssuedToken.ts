@@ -3,6 +3,7 @@ import { SignJWT } from "jose/jwt/sign"
 import { randomBytes } from "node:crypto"
 import type { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../../config/OktaConfig.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { Principal } from "../../token/Principal.ts"
 import { proxySettings } from "../ProxySettings.ts"
 import { SigningKeys } from "./SigningKeys.ts"
@@ -78,7 +79,9 @@ export class TokenIssuer extends Context.Service<TokenIssuer, {
             }).setProtectedHeader({ alg: algorithm, typ: "at+jwt", kid }).sign(privateKey)
           )
           if (token.length > maxTokenLength) {
-            yield* Effect.logWarning(
+            yield* sparingly(
+              "Warn",
+              "long token",
               `An access token of ${token.length} characters was issued, but maxTokenLength is ${maxTokenLength}: it will ` +
                 "be refused. Raise maxTokenLength, or let Okta's groups claim hold fewer groups."
             )

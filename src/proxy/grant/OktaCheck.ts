@@ -1,5 +1,8 @@
-import { Clock, Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import { Clock, Data, Duration, Effect, Option, type Redacted, type Scope } from "effect"
 import { AdmissionRefused, GrantRevoked, ReplayDetected, type RevocationReason } from "../../observe/AuditEvent.ts"
+import * as Outage from "../../observe/Outage.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
+import { unavailable } from "../../provider/OktaForms.ts"
 import type { Store, StoreUnavailable } from "../../store/Store.ts"
 import type { User } from "../../token/Principal.ts"
 import * as Remembered from "../../token/Remembered.ts"
@@ -75,8 +78,9 @@ const signedInAs = (now: User, { acr, amr, authTime }: User): User => ({
 })
 
 /** Okta said or did something with which nothing can be concluded about the grant. */
-const unclear = (reason: string) =>
-  Effect.andThen(Effect.logError(reason), Effect.fail(new OktaUnavailable({ reason })))
+class Unclear extends Data.TaggedError("Unclear")<{ readonly message: string }> {}
+
+const unclear = (message: string) => Effect.fail(new Unclear({ message }))
 
 /**
  * Asks Okta whether people may still enter, for one grant once at a time: a refresh token of Okta's may be good once only.
@@ -93,10 +97,20 @@ export const make = Effect.fnUntraced(function*(
   const asking = yield* Remembered.make<Renewed, StoreUnavailable | OktaUnavailable>(0)
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
+  const watchingRevocations = Outage.make("Okta, where grants are revoked,", { reasonOf: Outage.byMessage })
+  const watchingRenewals = Outage.make("What Okta says when grants are renewed", {
+    warn: ({ message }) => Effect.logError(message),
+    reasonOf: Outage.byMessage
+  })
+
   const revokeAtOkta = (token: Redacted.Redacted<string>) =>
-    Effect.catch(
-      okta.revoke(token),
-      (error) => Effect.logWarning(`A grant has ended here, but could not be revoked at Okta: ${error.message}`)
+    Effect.ignore(
+      watchingRevocations(
+        Effect.mapError(okta.revoke(token), ({ message }) => ({
+          message: `A grant has ended here, but could not be revoked at Okta: ${message}`
+        })),
+        () => true
+      )
     )
 
   const end = (id: string, why: RevocationReason) =>
@@ -191,7 +205,9 @@ export const make = Effect.fnUntraced(function*(
             Effect.as(Option.none<Found<Grant>>())
           )
           // As if Okta had never been asked, so that it is asked again before any token is issued.
-          : Effect.retry(keep(id, found, session, 0), { times: 3 }).pipe(Effect.andThen(unclear(error.message)))
+          : Effect.retry(keep(id, found, session, 0), { times: 3 }).pipe(
+            Effect.andThen(Effect.fail(unavailable(error.message)))
+          )
     })
 
   /** What is known of the grant, and the grant once more if Okta is to be asked about it. */
@@ -235,7 +251,10 @@ export const make = Effect.fnUntraced(function*(
         }),
         OktaTokenRefused: ({ message }) =>
           unclear(`Okta renewed a grant with an ID token that is not acceptable: ${message}`)
-      })
+      }),
+      // Where Okta or the store is away, nothing was said.
+      (renewed) => watchingRenewals(renewed, ({ _tag }) => _tag === "Unclear" ? true : undefined),
+      Effect.catchTag("Unclear", ({ message }) => Effect.fail(unavailable(message)))
     )
   })
 
@@ -250,7 +269,9 @@ export const make = Effect.fnUntraced(function*(
       }
       yield* Effect.interruptible(Effect.sleep(pause))
     }
-    return yield* new OktaUnavailable({ reason: "another server has been asking for too long", retryAfter: 1000 })
+    const outwaited = new OktaUnavailable({ reason: "another server has been asking for too long", retryAfter: 1000 })
+    yield* sparingly("Warn", "outwaited", outwaited.message)
+    return yield* outwaited
   })
 
   return {

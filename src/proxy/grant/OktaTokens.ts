@@ -1,4 +1,5 @@
 import { Effect, Option, Redacted } from "effect"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { OktaSession } from "../OktaClient.ts"
 import type { Sealed } from "../Sealed.ts"
 import type { Grant } from "./GrantRecord.ts"
@@ -31,7 +32,9 @@ export const seal = (
 /** A token as Okta gave it; none, with a warning, when it cannot be opened. */
 export const openToken = Effect.fnUntraced(function*(sealed: Sealed["Service"], token: string) {
   const opened = yield* sealed.open("upstream", token)
-  if (Option.isNone(opened)) yield* Effect.logWarning("A token of Okta's in the store cannot be read")
+  if (Option.isNone(opened)) {
+    yield* sparingly("Warn", "unreadable token", "A token of Okta's in the store cannot be read")
+  }
   return Option.map(opened, Redacted.make)
 })
 

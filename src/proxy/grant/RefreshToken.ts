@@ -1,4 +1,5 @@
 import { Clock, Effect, Option, Redacted } from "effect"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { OktaUnavailable } from "../OktaClient.ts"
 import { isNamed } from "../ResourceIndicator.ts"
@@ -116,7 +117,11 @@ export const rotation = (
       const found = standing(generation, grant.generation)
       if (found === "unknown") return yield* refused("the refresh token is newer than the grant")
       if (found === "replayed") {
-        yield* Effect.logWarning("A refresh token was presented whose successor had been used, so its grant has ended")
+        yield* sparingly(
+          "Warn",
+          "refresh token replayed",
+          "A refresh token was presented whose successor had been used, so its grant has ended"
+        )
         yield* end(grantId, "refresh-token-replayed")
         return yield* refused("the refresh token has been used before")
       }

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { noteError } from "../../observe/Span.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import { readableAnswer } from "../../resource/Cors.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { DpopError } from "../../token/DpopError.ts"
@@ -105,14 +106,22 @@ export const refusal = (error: TokenRefusal): HttpServerResponse.HttpServerRespo
 }
 
 /** What is told once a minute where it is noticed, and not once for each request that it concerns. */
-const isTold = ({ _tag }: TokenRefusal) => _tag === "StoreUnavailable" || _tag === "DpopProofsUnavailable"
+const told: ReadonlySet<TokenRefusal["_tag"]> = new Set([
+  "StoreUnavailable",
+  "DpopProofsUnavailable",
+  "OktaUnavailable",
+  "TooManyRequests"
+])
 
 /** Logs why a client gets no tokens, and answers it. */
 export const refuse = (error: TokenRefusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const answer = refusal(error)
-  const log = isTold(error) ? Effect.logDebug : answer.status === 503 ? Effect.logWarning : Effect.logInfo
+  const message = `No tokens were given: ${error.message}`
+  const line = told.has(error._tag)
+    ? Effect.logDebug(message)
+    : sparingly(answer.status === 503 ? "Warn" : "Info", `token ${error._tag}`, message)
   return noteError(error).pipe(
-    Effect.andThen(Effect.annotateLogs(log(`No tokens were given: ${error.message}`), { error: error._tag })),
+    Effect.andThen(Effect.annotateLogs(line, { error: error._tag })),
     Effect.as(answer)
   )
 }

@@ -1,6 +1,7 @@
 import { Effect, Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { noteError } from "../../observe/Span.ts"
+import { sparingly } from "../../observe/Sparingly.ts"
 import type { StoreUnavailable } from "../../store/Store.ts"
 import type { TokenRefused, VerificationUnavailable } from "../../token/TokenError.ts"
 import type { BodyTooLarge, MalformedRequest } from "../FormRequest.ts"
@@ -72,10 +73,11 @@ const answerTo = (error: LogoutRefusal, dialect: Dialect): HttpServerResponse.Ht
 export const refuse =
   (dialect: Dialect) => (error: LogoutRefusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
     const answer = answerTo(error, dialect)
+    const message = `Nobody was signed out: ${error.message}`
+    // What is away is told of where it is noticed.
+    const line = answer.status === 503 ? Effect.logDebug(message) : sparingly("Warn", `logout ${error._tag}`, message)
     return noteError(error).pipe(
-      Effect.andThen(
-        Effect.annotateLogs(Effect.logWarning(`Nobody was signed out: ${error.message}`), { error: error._tag })
-      ),
+      Effect.andThen(Effect.annotateLogs(line, { error: error._tag })),
       Effect.as(answer)
     )
   }

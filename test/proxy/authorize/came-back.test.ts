@@ -120,7 +120,11 @@ layer(Scene.Scene.layer())("a sign-in that comes back and comes to nothing", (it
       if (typeof told === "number") Scene.assertLocal(answer, told, told === 403 ? "access_denied" : "invalid_request")
       else {
         Scene.assertSentBack(answer, told)
-        assert.match(watch.lines.slice(lines).join("\n"), /level=WARN .*A sign-in at Okta came to nothing/)
+        // An outage is told where Okta is asked.
+        const words = reason === "OktaUnavailable"
+          ? /level=WARN .*Okta is not available/
+          : /level=WARN .*A sign-in at Okta came to nothing/
+        assert.match(watch.lines.slice(lines).join("\n"), words)
       }
       const refusals = watch.events.slice(events).filter((event) => event._tag === "SignInRefused")
       assert.deepStrictEqual(

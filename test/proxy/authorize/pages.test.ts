@@ -139,7 +139,7 @@ describe("a page that says what is wrong", () => {
         assert.include(page.main, "<a class=\"button\" href=\"/x?a=1&amp;b=2\">Try again</a>")
         assert.notInclude(page.text, "it is away")
       }
-      for (const [trouble, level] of [[store, "Debug"], [many(0), "Warn"], [document, "Warn"]] as const) {
+      for (const [trouble, level] of [[store, "Debug"], [many(0), "Debug"], [document, "Warn"]] as const) {
         const entries: Array<readonly [string, string]> = []
         const logger = Logger.make(({ logLevel, message }) => void entries.push([logLevel, String(message)]))
         yield* Trouble.tell(undefined)(trouble).pipe(

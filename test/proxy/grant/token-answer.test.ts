@@ -65,7 +65,7 @@ describe("a client that gets no tokens", () => {
 
   it.effect("is told in the log why: as a warning where something is away, unless that is told elsewhere", () =>
     Effect.gen(function*() {
-      const told = ["StoreUnavailable", "DpopProofsUnavailable"]
+      const told = ["StoreUnavailable", "DpopProofsUnavailable", "OktaUnavailable", "TooManyRequests"]
       for (const [error, status] of table) {
         const entries: Array<readonly [string, string, unknown]> = []
         const logger = Logger.make(({ fiber, logLevel, message }) => {

@@ -1,0 +1,119 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger, References } from "effect"
+import { TestClock } from "effect/testing"
+import type { OktaOptions } from "../../src/config/OktaConfig.ts"
+import { type Asked, make, type ProxyScene } from "../support/ProxyScene.ts"
+
+interface Line {
+  readonly level: string
+  readonly message: string
+  readonly withheld: unknown
+}
+
+/** A server, and what it logs about requests. */
+const start = Effect.fnUntraced(function*(settings: Partial<OktaOptions> = {}) {
+  const lines: Array<Line> = []
+  const logger = Logger.make(({ fiber, logLevel, message }) => {
+    const { withheld } = fiber.getRef(References.CurrentLogAnnotations)
+    const text = [message].flat().map(String).join(" ")
+    if (!text.startsWith("Sent HTTP")) lines.push({ level: logLevel, message: text, withheld })
+  })
+  const scene = yield* make({ environment: Logger.layer([logger]), settings })
+  const loud = () => lines.filter(({ level }) => level !== "Debug")
+  return { scene, lines, loud }
+})
+
+const post = (form: Readonly<Record<string, string>>): Asked => ({ body: new URLSearchParams(form) })
+const unguarded = "u".repeat(43)
+
+/** What anybody can send as often as they want, and how many lines of the log it may be in a minute. */
+const floods: ReadonlyArray<
+  readonly [what: string, most: number, send: (scene: ProxyScene, nth: number) => Effect.Effect<unknown>]
+> = [
+  ["tokens that are none", 10, ({ one }, nth) => one.call(`a.b.${nth}`)],
+  ["malformed credentials", 10, ({ one }) => one.ask("/mcp", { headers: { authorization: "Bearer a b" } })],
+  [
+    "unknown clients at the token endpoint",
+    10,
+    ({ one }, nth) => one.token({ grant_type: "refresh_token", client_id: `${nth}` })
+  ],
+  [
+    "refresh tokens that are none",
+    10,
+    ({ clientId, one, refreshment }, nth) => one.token(refreshment(`${nth}`, { client_id: clientId }))
+  ],
+  [
+    "unknown clients at the authorization endpoint",
+    10,
+    ({ authorizeUrl, browser }) => browser().ask(authorizeUrl({ client_id: "nobody" }))
+  ],
+  [
+    "clients at a URL that is not looked up",
+    20,
+    ({ authorizeUrl, browser }, nth) => browser().ask(authorizeUrl({ client_id: `https://x.example/${nth}` }))
+  ],
+  [
+    "authorization requests that are not in order",
+    10,
+    ({ authorizeUrl, browser }) => browser().ask(authorizeUrl({ scope: "everything" }))
+  ],
+  [
+    "returns that belong to no sign-in",
+    100,
+    ({ browser }) => browser().ask(`/oauth/callback?state=${unguarded}&code=x`)
+  ],
+  ["registrations", 100, ({ register }) => register()],
+  ["logout tokens that are none", 10, ({ one }) => one.ask("/oauth/backchannel-logout", post({ logout_token: "x" }))],
+  [
+    "Universal Logout by nobody",
+    10,
+    ({ one }) => one.ask("/oauth/global-token-revocation", { ...post({}), headers: { authorization: "Bearer x" } })
+  ]
+]
+
+describe("whoever sends without end", () => {
+  for (const [what, most, send] of floods) {
+    it.effect(`${what} fills no log: ${most} lines a minute, and how many more there were`, () =>
+      Effect.gen(function*() {
+        const { lines, loud, scene } = yield* start()
+        lines.length = 0
+        const sent = most + 7
+        for (let nth = 0; nth < sent; nth++) yield* send(scene, nth)
+        const first = loud()
+        assert.isAtLeast(first.length, 10)
+        assert.isAtMost(first.length, most)
+        assert.deepStrictEqual(first.filter(({ withheld }) => withheld !== undefined), [])
+        // Whoever wants to see all of them can.
+        const kinds = lines.length / sent
+        assert.isTrue(Number.isInteger(kinds), `${lines.length} lines of ${sent}`)
+        yield* TestClock.adjust("1 minute")
+        yield* send(scene, sent)
+        const [next, ...more] = loud().slice(first.length)
+        assert.strictEqual(next?.withheld, sent - first.length / kinds)
+        assert.lengthOf(more, kinds - 1)
+        yield* TestClock.adjust("1 minute")
+        yield* send(scene, sent + 1)
+        assert.isUndefined(loud().at(-1)?.withheld)
+      }))
+  }
+
+  it.effect("more than is let in is told once a minute, at each endpoint", () =>
+    Effect.gen(function*() {
+      const { lines, loud, scene } = yield* start({ requestsPerMinute: 5 })
+      lines.length = 0
+      const { authorizeUrl, browser, one, refreshment } = scene
+      const registration: Asked = { headers: { "content-type": "application/json" }, body: "{}" }
+      for (let minute = 1; minute <= 2; minute++) {
+        for (let times = 0; times < 20; times++) {
+          yield* one.token(refreshment("x"))
+          yield* browser().ask(authorizeUrl({ client_id: "nobody" }))
+          yield* one.ask("/oauth/register", registration)
+          yield* one.ask("/oauth/logout")
+        }
+        const limits = loud().filter(({ message }) => message.startsWith("There are too many requests"))
+        assert.lengthOf(limits, 4 * minute)
+        assert.deepStrictEqual(limits.filter(({ level }) => level !== "Warn"), [])
+        yield* TestClock.adjust("1 minute")
+      }
+    }))
+})
