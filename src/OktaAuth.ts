@@ -119,13 +119,20 @@ const from = (
       Layer.provideMerge(verifier)
     )
   }))
-  return mode.pipe(
+  return apart(mode.pipe(
     Layer.provide(OktaHttp.layer),
     Layer.provide(Signature.layer),
     Layer.provide(audit === undefined ? Layer.empty : AuditLog.layer(audit)),
     Layer.provideMerge(config)
-  )
+  ))
 }
+
+/**
+ * One layer, shared by all that it is provided to, of parts that are shared with nothing else: those of another server in the
+ * same app are the same values, and would be taken for these.
+ */
+const apart = <A, E, R>(parts: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
+  Layer.fromBuildMemo((memoMap, scope) => Layer.buildWithMemoMap(Layer.fresh(parts), memoMap, scope))
 
 /** Which DPoP proofs were used. */
 const replays = (store: StoreChoice.Choice) =>
@@ -271,6 +278,10 @@ export function layerConfig(
  * **Details**
  *
  * Without a `serverUrl` there is no metadata, and a warning at the start says so.
+ *
+ * **Gotchas**
+ *
+ * A router serves those of one `OktaAuth`: where an app has several, give each a server of its own.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9728.html
  * @example

@@ -82,8 +82,8 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
     error: [InvalidRequestAnswer, UnauthorizedAnswer, ForbiddenAnswer, UnavailableAnswer]
   }
 ) {
-  /** To be provided after the groups, since they need it too. */
-  static readonly layer: Layer.Layer<OktaSecurity, never, OktaConfig | TokenVerifier> = Layer.effect(
+  /** To be provided after the groups, since they need it too. Each place gets one by the `OktaAuth` that is provided there. */
+  static readonly layer: Layer.Layer<OktaSecurity, never, OktaConfig | TokenVerifier> = Layer.fresh(Layer.effect(
     OktaSecurity,
     Effect.gen(function*() {
       const { authenticate, ruleOf } = yield* Authentication.make
@@ -116,5 +116,5 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
           })
       })
     })
-  )
+  ))
 }

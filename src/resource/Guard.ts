@@ -27,7 +27,8 @@ export type Guard = HttpRouter.Middleware<{
  *
  * **Gotchas**
  *
- * Methods that have no route, and the preflights of browsers, are answered only below `protectedPaths`.
+ * Methods that have no route, and the preflights of browsers, are answered only below `protectedPaths`. Where an app has several
+ * `OktaAuth`, make a guard for each: one guard knows one of them, wherever it is provided.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6750.html
  * @example
