@@ -33,10 +33,7 @@ export const make = (
 
   const add = Effect.fnUntraced(function*(browser: string, grantId: string) {
     const found = Option.getOrUndefined(yield* records.find(browser))
-    if (found === undefined) {
-      yield* records.add(browser, { grants: [grantId] }, lifetime)
-      return true
-    }
+    if (found === undefined) return yield* records.addNew(browser, { grants: [grantId] }, lifetime)
     const grants = [...found.value.grants, grantId].slice(-most)
     return Option.isSome(yield* records.replace(browser, found, { grants }, lifetime))
   })

@@ -272,10 +272,14 @@ describe("the grants of a browser", () => {
   it.effect("are all kept when several tabs come back at once, or it is said that they are not", () =>
     Effect.gen(function*() {
       const { sealed, store } = yield* parts()
-      const sessions = BrowserSession.make({ sealed, store })
+      // All of them have looked before one of them writes.
+      const get: typeof store.get = (key) => Effect.tap(store.get(key), Effect.yieldNow)
+      const sessions = BrowserSession.make({ sealed, store: { ...store, get } })
       yield* sessions.add("one", "a")
-      yield* Effect.forEach(["b", "c", "d"], (id) => sessions.add("one", id), { concurrency: "unbounded" })
-      assert.sameMembers([...yield* ended(sessions, "one")], ["a", "b", "c", "d"])
+      for (const [browser, before] of [["one", ["a"]], ["new", []]] as const) {
+        yield* Effect.forEach(["b", "c", "d"], (id) => sessions.add(browser, id), { concurrency: "unbounded" })
+        assert.sameMembers([...yield* ended(sessions, browser)], [...before, "b", "c", "d"])
+      }
       let tries = 0
       const busy = BrowserSession.make({
         sealed,
