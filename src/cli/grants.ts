@@ -59,13 +59,28 @@ const whose = (
     ? Effect.succeed({ client: client.value.trim() })
     : Effect.fail(mistake("--person", "or --client must say whose grants. Give one of them."))
 
+/** The log, whose errors wait until it is known whether the command ends with what they say. */
+const log = (json: boolean) => {
+  const logger = Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)
+  const errors: Array<() => void> = []
+  return {
+    layer: Logger.layer([Logger.make((line) => {
+      if (line.logLevel === "Error") errors.push(() => logger.log(line))
+      else logger.log(line)
+    })]),
+    printErrors: Effect.sync(() => errors.splice(0).forEach((print) => print())),
+    dropErrors: Effect.sync(() => void errors.splice(0))
+  }
+}
+
 /** Runs with the store, the secrets and the Okta that the server has. */
 const withGrants = (
   flags: { readonly [variable: string]: Option.Option<string> },
   json: boolean,
   run: (grants: Grants["Service"]) => Effect.Effect<void, Ended | InvalidConfiguration | NoGrants | StoreUnavailable>
-): Effect.Effect<void, Ended, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
+): Effect.Effect<void, Ended, FileSystem.FileSystem> => {
+  const { dropErrors, layer, printErrors } = log(json)
+  return Effect.gen(function*() {
     const environment = yield* Effect.provide(
       KeptSecrets.existing,
       ConfigProvider.layer(yield* SettingFiles.provider)
@@ -76,7 +91,9 @@ const withGrants = (
     )
   }).pipe(
     Effect.provide(Layer.unwrap(Effect.map(withSettings(flags), ConfigProvider.layer))),
-    Effect.provide(Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])),
+    Effect.provide(layer),
+    Effect.tapErrorTag("StoreUnavailable", () => dropErrors),
+    Effect.ensuring(printErrors),
     Effect.catchTags({
       InvalidConfiguration: (error) => wrongSettings(error, json),
       NoGrants: ({ message }) => end(2, message, { event: "no-grants", problem: message }, json),
@@ -84,6 +101,7 @@ const withGrants = (
         end(1, `${message} What was done so far stays done: try again.`, { event: "store-unavailable", message }, json)
     })
   )
+}
 
 const date = (time: DateTime.Utc | undefined): string =>
   time === undefined ? "never" : DateTime.formatIso(time).slice(0, 16).replace("T", " ")

@@ -179,14 +179,19 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta grants", 
         }))
     }
 
-    it.effect("the store is away", () =>
+    const away = [["list"], ["list", "--json"], ["end", "--all"], ["end", "x", "--json"]]
+    it.effect.each(away)("the store is away, which is said once: %s", (args) =>
       Effect.gen(function*() {
         const { env: { SQLITE_FILE: _, ...env } } = yield* arrange
-        const { exitCode, stderr } = yield* run(["grants", "list", "--person", "a", "--json"], {
+        const { exitCode, stderr, stdout } = yield* run(["grants", ...args, "--person", "a"], {
           env: { ...env, REDIS_URL: "redis://127.0.0.1:1" }
         })
-        assert.strictEqual(exitCode, 1, stderr)
-        assert.include(stderr, "store-unavailable")
+        assert.deepStrictEqual([exitCode, stdout], [1, ""], stderr)
+        const [said = "", ...more] = stderr.trim().split("\n")
+        assert.deepStrictEqual(more, [])
+        if (args.includes("--json")) assert.deepInclude(JSON.parse(said), { event: "store-unavailable" })
+        else assert.match(said, /^The store failed at "\w+": .* What was done so far stays done: try again\.$/)
+        assert.include(said, "nothing listens there")
       }))
   })
 })
