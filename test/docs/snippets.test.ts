@@ -122,4 +122,24 @@ layer(services)("code in the documentation", (it) => {
         yield* server.kill()
       })
   )
+
+  it.effect.each(snippets.filter(({ words }) => words.includes("serve")))(
+    "$at listens only once Okta's layer is built",
+    ({ file }) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        // Whoever listened at once would hear first of all that the port, the stand-in's, is taken.
+        const { hostname, port } = new URL((yield* OktaStandIn).issuer)
+        const code = (yield* fs.readFileString(file))
+          .replaceAll("https://acme.okta.com/oauth2/default", "https://acme-admin.okta.com")
+          .replaceAll(/\bport: \d+/g, `port: ${port}, host: "${hostname}"`)
+        const mistaken = file.replace(/\.ts$/, ".mistaken.ts")
+        yield* fs.writeFileString(mistaken, code)
+        const { output, status } = yield* run(["node", mistaken], {
+          env: { OKTA_ISSUER: "https://acme-admin.okta.com", OKTA_AUDIENCE: "x", SERVER_URL: "http://localhost:3000" }
+        })
+        assert.include(output, "is on the domain of the Admin Console")
+        assert.strictEqual(status, 1)
+      })
+  )
 })
