@@ -1,7 +1,7 @@
 import { Clock, Duration, Effect, Layer } from "effect"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
-import { IsMemory, Store } from "../store/Store.ts"
+import { Memory, Store } from "../store/Store.ts"
 import { DpopProofsUnavailable } from "../token/DpopError.ts"
 import { type Nonces, ProofNonces } from "../token/DpopProofs.ts"
 import * as ProofReplays from "../token/ProofReplays.ts"
@@ -20,9 +20,20 @@ const shared: Layer.Layer<never, never, Store> = Layer.effect(
   }))
 )
 
-/** Which proofs have been used: kept where the sign-ins are, but for a store in memory, which they would fill. */
+/** Which proofs have been used, by the store in memory beside which that is kept. */
+const remembered = new WeakMap<object, ProofReplays.Replays>()
+
+/** The same for all who share a store in memory, but not in it: they would take the places of sign-ins. */
+const beside = (memory: object): Layer.Layer<never> =>
+  Layer.sync(ProofReplays.ProofReplays, () => {
+    const replays = remembered.get(memory) ?? ProofReplays.inMemory()
+    remembered.set(memory, replays)
+    return replays
+  })
+
+/** Which proofs have been used: known to all who share the store of the sign-ins. */
 export const replays: Layer.Layer<never, never, Store> = Layer.unwrap(
-  Effect.map(IsMemory, (isMemory) => isMemory ? ProofReplays.layerMemory() : shared)
+  Effect.map(Memory, (memory) => memory === undefined ? shared : beside(memory))
 )
 
 /** How long a nonce is given out, in milliseconds. It is good for as long again. */

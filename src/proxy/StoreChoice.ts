@@ -6,7 +6,7 @@ import * as MemoryStore from "../store/MemoryStore.ts"
 import * as RedisStore from "../store/RedisStore.ts"
 import { parse } from "../store/RedisUrl.ts"
 import * as SqliteStore from "../store/SqliteStore.ts"
-import { IsMemory, type Store, type StoreUnavailable } from "../store/Store.ts"
+import { Memory, type Store, type StoreUnavailable } from "../store/Store.ts"
 
 /** The environment variables that name the store. */
 export const variables = { file: "SQLITE_FILE", redis: "REDIS_URL" } as const
@@ -17,11 +17,13 @@ export type Chosen = Layer.Layer<Store | RateLimiter.RateLimiterStore, InvalidCo
 const opened = (store: Layer.Layer<Store, StoreUnavailable>, field: string): Chosen =>
   Layer.effectContext(
     Effect.gen(function*() {
-      const built = yield* Layer.build(store)
+      // As one of the app's own layers, so that all servers of an app that are given the same store have one.
+      const layers = Option.getOrElse(yield* Effect.serviceOption(Layer.CurrentMemoMap), Layer.makeMemoMapUnsafe)
+      const built = yield* Layer.buildWithMemoMap(store, layers, yield* Effect.scope)
       // A layer may provide more than its type says.
       const limits = Context.getOption(built, RateLimiter.RateLimiterStore)
       // Said in any case, whatever another store around this one says of itself.
-      const said = Context.add(built, IsMemory, Context.get(built, IsMemory))
+      const said = Context.add(built, Memory, Context.get(built, Memory))
       return Option.isSome(limits)
         ? Context.add(said, RateLimiter.RateLimiterStore, limits.value)
         : Context.merge(said, yield* Layer.build(RateLimiter.layerStoreMemory))

@@ -1,5 +1,5 @@
 import { Clock, Duration, Effect, Layer, Option } from "effect"
-import { IsMemory, limited, Store, StoreUnavailable } from "./Store.ts"
+import { limited, Memory, Store, StoreUnavailable } from "./Store.ts"
 
 /** How much the store in memory may hold. */
 export interface MemoryStoreOptions {
@@ -28,7 +28,8 @@ const sweepInterval = Duration.minutes(10)
  *
  * **Gotchas**
  *
- * Each call makes a layer of its own, with a memory of its own: call it once and share the layer.
+ * Each call makes a layer of its own, with a memory of its own: call it once and share the layer. Servers of one app that are given
+ * the same layer share one memory.
  *
  * @example
  * ```ts
@@ -101,7 +102,7 @@ export const layerOptions = (options: MemoryStoreOptions = {}): Layer.Layer<Stor
         remove: (key) => Effect.sync(() => void entries.delete(key))
       })
     })
-  ).pipe(Layer.merge(Layer.succeed(IsMemory, true)))
+  ).pipe(Layer.merge(Layer.sync(Memory, () => ({}))))
 
 /**
  * A store in the memory of this process, of at most 30 000 entries.

@@ -87,8 +87,10 @@ export class Store extends Context.Service<Store, {
   readonly remove: (key: string) => Effect.Effect<void, StoreUnavailable>
 }>()("effect-okta/store/Store") {}
 
-/** Whether a store is the memory of one process, which has room for so much: its layer says so. */
-export const IsMemory = Context.Reference<boolean>("effect-okta/store/IsMemory", { defaultValue: () => false })
+/** The memory of one process that a store is, if it is one, which has room for so much: its layer says so. */
+export const Memory = Context.Reference<object | undefined>("effect-okta/store/Memory", {
+  defaultValue: () => undefined
+})
 
 const maxValueLength = 256 * 1024
 const shortest = Duration.millis(1)

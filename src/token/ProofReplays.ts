@@ -11,7 +11,7 @@ export interface Replays {
 const mostRemembered = 500_000
 
 /** In the memory of this process, of which the log warns once: another process would take the same proof again. */
-const inMemory = (most = mostRemembered): Replays => {
+export const inMemory = (most = mostRemembered): Replays => {
   // In the order in which they came, which is nearly that in which they end.
   const used = new Map<string, number>()
   let warned = false

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Layer } from "effect"
+import { ConfigProvider, Context, Duration, Effect, Layer, Option } from "effect"
 import { RateLimiter } from "effect/persistence"
 import * as Environment from "../../src/config/Environment.ts"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
@@ -131,6 +131,23 @@ describe("the store of proxy mode", () => {
         if (times === 0) assert.strictEqual((yield* scene.one.ask("/mcp", { headers })).status, 401)
       }
       yield* scene.signIn()
+    }))
+
+  it.effect("is one for all servers of an app that are given the same", () =>
+    Effect.gen(function*() {
+      class One extends Context.Service<One, Store["Service"]>()("test/One") {}
+      class Other extends Context.Service<Other, Store["Service"]>()("test/Other") {}
+      const isShared = Effect.fnUntraced(function*(one: StoreChoice.Chosen, other: StoreChoice.Chosen) {
+        const servers = Layer.mergeAll(
+          Layer.provide(Layer.effect(One, Store), one),
+          Layer.provide(Layer.effect(Other, Store), other)
+        )
+        const context = yield* Layer.build(servers)
+        yield* Context.get(context, One).put("key", "value", Duration.minutes(1))
+        return Option.isSome(yield* Context.get(context, Other).get("key"))
+      })
+      assert.isTrue(yield* isShared(given(MemoryStore.layer), given(MemoryStore.layer)))
+      assert.isFalse(yield* isShared(given(MemoryStore.layerOptions()), given(MemoryStore.layerOptions())))
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>
