@@ -82,7 +82,7 @@ export type StartError = InvalidConfiguration | DiscoveryFailed | KeysUnavailabl
 const from = (
   config: Layer.Layer<OktaConfig, InvalidConfiguration>,
   store: StoreChoice.Choice,
-  unused: (options: { readonly usesStore: boolean }) => Effect.Effect<void>,
+  unusedStore: Effect.Effect<void>,
   asking: Effect.Effect<IntrospectingVerifier.IntrospectionOptions | undefined>,
   { accept, admit, audit, cacheSize, failFast }: StartOptions
 ): Layer.Layer<Services, StartError, HttpClient.HttpClient> => {
@@ -111,9 +111,8 @@ const from = (
       : Layer.provideMerge(IntrospectingVerifier.layer(introspection, options), plain)
     const usesStore = isOffered(settings)
     const proofs = usesStore ? DpopProofs.layer.pipe(Layer.provide(replays(store))) : Layer.empty
-    const warnings = introspection?.mode === "only"
-      ? unused({ usesStore })
-      : Effect.andThen(unused({ usesStore }), warnOfOrgServer(options))
+    const unused = usesStore ? Effect.void : unusedStore
+    const warnings = introspection?.mode === "only" ? unused : Effect.andThen(unused, warnOfOrgServer(options))
     return Layer.mergeAll(native(), proofs, Layer.effectDiscard(warnings)).pipe(
       Layer.provideMerge(started),
       Layer.provideMerge(verifier)
@@ -171,12 +170,6 @@ const redactedNames = Layer.mergeAll(
   )
 )
 
-/** Warns of what has no effect in native mode. */
-const unusedOf =
-  ({ admit, store }: Pick<StartOptions, "admit" | "store">, { environment }: { readonly environment: boolean }) =>
-  ({ usesStore }: { readonly usesStore: boolean }) =>
-    StoreChoice.warnOfUnused(usesStore ? { admit } : { store, admit }, { environment: environment && !usesStore })
-
 const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions) {
   const settings = yield* OktaConfig
   const issuers = settings.mode === "native" && settings.issuers || [{ issuer: settings.issuer, accept: undefined }]
@@ -221,9 +214,9 @@ export function layer(
 export function layer(
   { admit, audit, failFast, introspection, store, ...options }: (OktaOptions | SeveralIssuersOptions) & StartOptions
 ) {
-  const unused = unusedOf({ store, admit }, { environment: false })
-  const config = OktaConfig.layer({ ...options, ...(introspection === undefined ? {} : { introspection }) })
-  return from(config, StoreChoice.inCode(store), unused, Effect.succeed(introspection), {
+  const unused = StoreChoice.warnOfUnused(store, { environment: false })
+  const all = { ...options, admit, introspection }
+  return from(OktaConfig.layer(all), StoreChoice.inCode(store), unused, Effect.succeed(introspection), {
     ...options,
     admit,
     audit,
@@ -261,8 +254,8 @@ export function layerConfig(
     & (Partial<OktaOptions> | SeveralIssuersOptions)
     & StartOptions = {}
 ) {
-  const unused = unusedOf({ store, admit }, { environment: true })
-  const config = StoreChoice.checked(Environment.layerConfig({ ...options, introspection }))
+  const unused = StoreChoice.warnOfUnused(store, { environment: true })
+  const config = StoreChoice.checked(Environment.layerConfig({ ...options, introspection, admit }))
   return from(config, StoreChoice.inEnvironment(store), unused, Environment.introspection(introspection), {
     ...options,
     admit,

@@ -121,6 +121,7 @@ export const introspection = (inCode?: object): Effect.Effect<typeof Introspecti
 export const layerConfig = (
   { introspection: inCode, ...options }: (Partial<OktaOptions> | SeveralIssuersOptions) & {
     readonly introspection?: object | undefined
+    readonly admit?: object | undefined
   } = {}
 ): Layer.Layer<OktaConfig, InvalidConfiguration> =>
   Layer.effect(

@@ -205,13 +205,15 @@ const firstOf = (issuers: unknown) => {
  * Checks the options and fills in the defaults, or lists every mistake at once.
  *
  * `nameOf` gives the name under which a person knows a field, such as its environment variable. `accept`, `cacheSize` and
- * `introspection`, which are how tokens are verified, are only checked.
+ * `introspection`, which are how tokens are verified, are only checked; of `admit` only whether it has a place here.
  */
 export const decode = (
-  options: { readonly [Field in keyof OktaOptions | keyof typeof Verification.fields | "introspection"]?: unknown },
+  options: {
+    readonly [Field in keyof OktaOptions | keyof typeof Verification.fields | "introspection" | "admit"]?: unknown
+  },
   nameOf: (field: string) => string = (field) => field
 ): Result.Result<Settings, InvalidConfiguration> => {
-  const { accept, cacheSize, introspection, mode: insisted, ...fields } = options
+  const { accept, admit, cacheSize, introspection, mode: insisted, ...fields } = options
   const given: Record<string, unknown> = Object.fromEntries(
     Object.entries(fields).filter(([, value]) => value !== undefined).map((
       [field, value]
@@ -307,7 +309,8 @@ export const decode = (
   }
 
   if (mode === "native") {
-    for (const field of Object.keys(given).filter((field) => field in Proxy.fields && !(field in Native.fields))) {
+    const ofProxy = Object.keys(given).filter((field) => field in Proxy.fields && !(field in Native.fields))
+    for (const field of admit === undefined ? ofProxy : [...ofProxy, "admit"]) {
       if (present.length === 0) {
         report(
           field,

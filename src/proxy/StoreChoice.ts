@@ -60,14 +60,14 @@ const named = Config.all({
 
 const isEmpty = (text: Redacted.Redacted<string>) => Redacted.value(text) === ""
 
-/** Tells the owner of a server in native mode of what has no effect there: these options, or variables of the environment. */
+/** Tells the owner of a server in native mode of a store that has no effect there. */
 export const warnOfUnused = Effect.fnUntraced(function*(
-  options: { readonly [option: string]: unknown },
+  store: Layer.Layer<Store, StoreUnavailable> | undefined,
   { environment }: { readonly environment: boolean }
 ) {
   const { file, redis } = environment ? yield* named : { file: "", redis: Redacted.make("") }
   const unused = [
-    ...Object.keys(options).filter((option) => options[option] !== undefined),
+    ...(store === undefined ? [] : ["store"]),
     ...(file === "" ? [] : [variables.file]),
     ...(isEmpty(redis) ? [] : [variables.redis])
   ]

@@ -97,23 +97,35 @@ describe("the store of proxy mode", () => {
             Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ ...native, ...variables })))
           )
         )
-      const unused = { store: broken, admit: {} }
-      const said = Effect.map(start({ SQLITE_FILE: "a.sqlite" }, { ...withoutDpop, ...unused }), ({ warnings }) =>
-        warnings)
-      assert.include((yield* said).join(), "in native mode, where store and admit and SQLITE_FILE have no effect")
+      const both = yield* start({ SQLITE_FILE: "a.sqlite" }, { ...withoutDpop, store: broken })
+      assert.include(both.warnings.join(), "in native mode, where store and SQLITE_FILE have no effect")
       const redis = yield* start({ REDIS_URL: "redis://:canary@127.0.0.1" })
       assert.include(redis.warnings.join(), "REDIS_URL has no effect")
       assert.notInclude(redis.warnings.join(), "canary")
       assert.notInclude((yield* start({ SQLITE_FILE: " " })).warnings.join(), "no effect")
-      const { failure, warnings } = yield* start({ SQLITE_FILE: yield* newFile }, unused)
-      assert.isUndefined(failure)
-      assert.include(warnings.join(), "in native mode, where admit has no effect")
+      const used = yield* start({ SQLITE_FILE: yield* newFile }, { store: broken })
+      assert.deepInclude(used, { failure: undefined, warnings: [] })
       assert.deepStrictEqual(
-        (yield* start({}, { store: broken })).problems.map(({ field }) =>
-          field
-        ),
+        (yield* start({}, { store: broken })).problems.map(({ field }) => field),
         ["store"]
       )
+    }))
+
+  it.effect("keeps nobody out in native mode: admit is a mistake there, told with all others, since it would let everybody in", () =>
+    Effect.gen(function*() {
+      const admit = { groups: "Engineering" }
+      const layers = {
+        admit: OktaAuth.layer({ issuer: OktaTest.issuer, audience: OktaTest.audience, admit }),
+        "OKTA_AUDIENCE,admit": OktaAuth.layerConfig({ issuer: OktaTest.issuer, admit })
+      }
+      for (const [fields, layer] of Object.entries(layers)) {
+        const { problems } = yield* build(layer.pipe(Layer.provide(OktaTest.layer())))
+        assert.strictEqual(problems.map(({ field }) => field).join(), fields)
+        assert.match(
+          problems.at(-1)?.message ?? "",
+          /^is a setting of proxy mode\. Give (clientId and clientSecret|OKTA_CLIENT_ID and OKTA_CLIENT_SECRET) too/
+        )
+      }
     }))
 
   it.effect("has its places for sign-ins if it is memory, and none for DPoP proofs", () =>
