@@ -1,8 +1,8 @@
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
-import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
-import { OktaConfig } from "../config/OktaConfig.ts"
+import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
+import { OktaConfig, type Settings } from "../config/OktaConfig.ts"
 import { traced } from "../observe/Span.ts"
 import { callOf, timed } from "../observe/Telemetry.ts"
 import * as ClientCredentials from "../provider/ClientCredentials.ts"
@@ -59,6 +59,11 @@ const hints: { readonly [error: string]: string } = {
 export interface ExchangeOptions extends ClientCredentials.CredentialsOptions {
   /** The authorization server of the other API, where it is not that of the settings; of several issuers, the first. */
   readonly issuer?: string | undefined
+  /**
+   * Those of several issuers that are the organization which exchanges by another host, such as its custom domain (none): the tokens of
+   * their callers are sent to it too.
+   */
+  readonly sameOrganization?: string | ReadonlyArray<string> | undefined
   /** How many tokens are kept (10 000). */
   readonly cacheSize?: number | undefined
 }
@@ -106,7 +111,7 @@ const margin = 60_000
  * A token is kept for the caller's token, audience and scopes until a minute before its end, and asked for once at a time.
  * `ExchangeRefused` when Okta says no, `OktaUnavailable` when it says nothing, `NoUpstreamTokens` where nobody has signed in, and in
  * proxy mode `StoreUnavailable`. The caller's own token goes to Okta only, and with `issuers` only to the organization that issued
- * it: callers of another have `NoUpstreamTokens`.
+ * it, which is told by its host: callers of another have `NoUpstreamTokens`.
  *
  * **Gotchas**
  *
@@ -137,7 +142,7 @@ export class TokenExchange extends Context.Service<TokenExchange, {
    * `InvalidConfiguration`.
    */
   static readonly layer = (
-    { cacheSize = 10_000, issuer, ...application }: ExchangeOptions
+    { cacheSize = 10_000, issuer, sameOrganization = [], ...application }: ExchangeOptions
   ): Layer.Layer<
     TokenExchange,
     InvalidConfiguration,
@@ -148,6 +153,10 @@ export class TokenExchange extends Context.Service<TokenExchange, {
       Effect.gen(function*() {
         const settings = yield* OktaConfig
         const upstream = yield* UpstreamTokens
+        const others = yield* knownIn(
+          settings,
+          typeof sameOrganization === "string" ? [sameOrganization] : sameOrganization
+        )
         const { endpoint, post } = yield* OktaForms.make(yield* ClientCredentials.make(application))
         const remembered = yield* Remembered.make<ExchangedToken, ExchangeRefused | OktaForms.OktaUnavailable>(
           cacheSize
@@ -156,7 +165,7 @@ export class TokenExchange extends Context.Service<TokenExchange, {
         /** Okta's token of who is calling: what the client has shown, or what this server keeps for the person. */
         const subjectToken = settings.mode === "proxy" && !settings.passThrough
           ? Effect.map(upstream.get, ({ accessToken }) => accessToken)
-          : Effect.flatMap(CurrentPrincipal, shownBy(issuer ?? settings.issuer))
+          : Effect.flatMap(CurrentPrincipal, shownBy(issuer ?? settings.issuer, others))
 
         const exchange = Effect.fnUntraced(function*(
           subject: Redacted.Redacted<string>,
@@ -212,19 +221,33 @@ export class TokenExchange extends Context.Service<TokenExchange, {
     )
 }
 
+/** Issuers whose tokens are accepted here; any other is a mistake, by which nobody's token would ever be sent. */
+const knownIn = (settings: Settings, issuers: ReadonlyArray<string>) => {
+  const known = settings.mode === "native" && settings.issuers?.map(({ issuer }) => issuer) || [settings.issuer]
+  const problems = issuers.filter((issuer) => !known.includes(issuer)).map((value) => ({
+    field: "sameOrganization",
+    value,
+    message: `is none of the issuers of this server. Give those that are: ${known.join(", ")}.`
+  }))
+  return problems.length === 0 ? Effect.succeed(issuers) : Effect.fail(new InvalidConfiguration({ problems }))
+}
+
 /** The token that proved a principal, for an authorization server of the organization that issued it, and for no other. */
-const shownBy = (exchangeIssuer: string) => (principal: Principal) => {
-  const token = SubjectToken.of(principal)
-  if (token === undefined) {
-    return new NoUpstreamTokens({ reason: "the principal is none that a token was verified for, or a copy of one" })
+const shownBy = (exchangeIssuer: string, sameOrganization: ReadonlyArray<string>) => {
+  const origins = new Set([exchangeIssuer, ...sameOrganization].map((issuer) => new URL(issuer).origin))
+  return (principal: Principal) => {
+    const token = SubjectToken.of(principal)
+    if (token === undefined) {
+      return new NoUpstreamTokens({ reason: "the principal is none that a token was verified for, or a copy of one" })
+    }
+    return principal.issuer === undefined || origins.has(new URL(principal.issuer).origin)
+      ? Effect.succeed(token)
+      : new NoUpstreamTokens({
+        reason:
+          `the caller's token is of ${principal.issuer}, and ${exchangeIssuer}, which exchanges tokens, is of another ` +
+          "organization and must not see it. If they are one organization, say so in sameOrganization"
+      })
   }
-  return principal.issuer === undefined || new URL(principal.issuer).origin === new URL(exchangeIssuer).origin
-    ? Effect.succeed(token)
-    : new NoUpstreamTokens({
-      reason:
-        `the caller's token is of ${principal.issuer}, and ${exchangeIssuer}, which exchanges tokens, is of another ` +
-        "organization and must not see it"
-    })
 }
 
 /** The metadata of another authorization server. */

@@ -1,6 +1,6 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Redacted } from "effect"
 import {
   HttpClient,
   HttpClientRequest,
@@ -16,7 +16,7 @@ import { type ExchangeOptions, TokenExchange } from "../../src/behalf/TokenExcha
 import { type Client, nativeClient, webClient } from "../../src/demo/StandInDirectory.ts"
 import * as OktaAuth from "../../src/OktaAuth.ts"
 import { CurrentPrincipal } from "../../src/token/Principal.ts"
-import { type Answer, answering, make, undecided } from "../support/NativeScene.ts"
+import { type Answer, answering, make, type Options, undecided } from "../support/NativeScene.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import * as ProxyScene from "../support/ProxyScene.ts"
 import { assertHidden } from "../support/Watch.ts"
@@ -318,6 +318,40 @@ describe("faults of Okta at an exchange", () => {
         assertHidden(watch.text, [own, foreign])
       })
   )
+
+  it.effect("with several issuers sends a caller's token to an organization that is said to be its own, by another host", () =>
+    Effect.gen(function*() {
+      const { okta: home, serve } = yield* make({ clients: [nativeClient, exchanger] })
+      const [custom, abroad] = yield* Effect.replicateEffect(OktaStandIn.make({ clients: [nativeClient] }), 2)
+      assert(custom !== undefined && abroad !== undefined)
+      const issuers = [home, custom, abroad].map(({ audience, issuer }) => ({ issuer, audience }))
+      const server = yield* serve({ issuers }, app("http://127.0.0.1:1", { sameOrganization: custom.issuer }))
+      const { accessToken: own } = yield* custom.signIn({ redirectUri })
+      const { accessToken: foreign } = yield* abroad.signIn({ redirectUri })
+      const before = yield* home.requests("token")
+      // It is Okta's affair whether it takes them.
+      assert.deepStrictEqual((yield* server.ask(own, "/invoices")).body, {
+        _tag: "ExchangeRefused",
+        error: "invalid_grant"
+      })
+      assert.strictEqual(yield* home.requests("token"), before + 1)
+      assert.deepStrictEqual((yield* server.ask(foreign, "/invoices")).body, { _tag: "NoUpstreamTokens" })
+      assert.strictEqual(yield* home.requests("token"), before + 1)
+    }))
+
+  it.effect("says it where what is said to be the same organization is no issuer of the settings", () =>
+    Effect.gen(function*() {
+      const { okta, serve } = yield* make({ clients: [exchanger] })
+      const issuers = [okta.issuer, "https://login.acme.com"].map((issuer) => ({ issuer, audience }))
+      const start = (options: Options, sameOrganization: string | ReadonlyArray<string>) =>
+        Effect.exit(serve(options, app("http://127.0.0.1:1", { sameOrganization })))
+      const wrong = ["https://login.acme.com/", "https://evil.example.com"]
+      const exit = String(yield* start({ issuers }, ["https://login.acme.com", ...wrong]))
+      for (const issuer of wrong) assert.include(exit, `sameOrganization (${issuer}) is none of the issuers`)
+      assert.notInclude(exit, "(https://login.acme.com)")
+      assert.include(String(yield* start({}, "https://login.acme.com")), "is none of the issuers")
+      assert.isTrue(Exit.isSuccess(yield* start({}, okta.issuer)))
+    }))
 
   it.effect("a principal that is a copy has no token to exchange", () =>
     Effect.gen(function*() {
