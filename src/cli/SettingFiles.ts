@@ -61,10 +61,12 @@ const named = Effect.map(
 /** The environment, with the settings that are in files. */
 export const provider: Effect.Effect<ConfigProvider.ConfigProvider> = Effect.gen(function*() {
   const environment = yield* ConfigProvider.ConfigProvider
-  const contents = (yield* named).flatMap(({ content, setting }) =>
+  const unset = yield* Effect.filter(yield* named, ({ setting }) => Effect.map(given(setting), (used) => used === ""))
+  const contents = unset.flatMap(({ content, setting }) =>
     Result.isSuccess(content) ? [[setting, Redacted.value(content.success)] as const] : []
   )
-  return ConfigProvider.orElse(environment, ConfigProvider.fromUnknown(Object.fromEntries(contents)))
+  // They go first: an environment with `CLIENTS_FILE` has something at `CLIENTS`, which is none of the settings.
+  return ConfigProvider.orElse(ConfigProvider.fromUnknown(Object.fromEntries(contents)), environment)
 })
 
 /** The files that are named, with what is wrong with each: it has to be in order, and the only place of its setting. */

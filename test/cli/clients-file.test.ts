@@ -62,7 +62,7 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("CLIENTS_FILE", (it) =
       Effect.gen(function*() {
         const { environment } = yield* make()
         const file = yield* fileWith(text)
-        const { exitCode, stderr, stdout } = yield* run(["serve", "--clients-file", file], { env: environment })
+        const { exitCode, stderr, stdout } = yield* run(["serve"], { env: { ...environment, CLIENTS_FILE: file } })
         assert.deepStrictEqual([exitCode, stdout], [2, ""])
         assert.deepStrictEqual(
           stderr.trim().split("\n").slice(1),
