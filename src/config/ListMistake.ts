@@ -1,4 +1,4 @@
-import { Predicate } from "effect"
+import { Predicate, Redacted } from "effect"
 
 /** A mistake in a list: where it is, what is there, and what is wrong with it. */
 export interface ListMistake {
@@ -17,7 +17,7 @@ export interface ListSetting {
   readonly members: ReadonlyArray<string>
   /** What is said of a member that is missing. */
   readonly missing: string
-  /** Whether an entry may be shown as a whole. */
+  /** Whether an entry may be shown as a whole, and what is not known in it. */
   readonly isShown: boolean
 }
 
@@ -31,13 +31,16 @@ export const mistakeIn =
     const field = `${list}[${index}]`
     if (name === undefined) return { field, value: isShown ? entry : undefined, message }
     const given: unknown = Predicate.hasProperty(entry, name) ? entry[name] : undefined
+    if (!members.includes(name)) {
+      return {
+        field: `${field}.${name}`,
+        value: isShown ? given : Redacted.make(given),
+        message: `is not a setting of ${noun}. Look for a slip in its name.`
+      }
+    }
     return {
       field: `${field}.${name}`,
       value: Array.isArray(given) && place !== undefined ? given[Number(place)] : given,
-      message: !members.includes(name)
-        ? `is not a setting of ${noun}. Look for a slip in its name.`
-        : given === undefined
-        ? missing
-        : message
+      message: given === undefined ? missing : message
     }
   }

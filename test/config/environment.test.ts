@@ -242,7 +242,8 @@ describe("the settings from the environment", () => {
           { clientId: "b", keys: [{ kty: "EC", d: "canary" }] },
           { name: "c", clientSecrets: "canary-of-thirty-two-characters-x" },
           "canary",
-          { clientId: "d", clientSecret: "canary", serviceScopes: "mcp:read" }
+          { clientId: "d", clientSecret: "canary", serviceScopes: "mcp:read" },
+          { clientId: "e", password: "canary" }
         ])
       })
       assert.notInclude(JSON.stringify(problems), "canary")
@@ -265,7 +266,8 @@ describe("the settings from the environment", () => {
           "<redacted>",
           "is not a setting of a client. Look for a slip in its name."
         ],
-        ["CLIENTS[4].serviceScopes", "mcp:read", "is not a list. Give one in brackets."]
+        ["CLIENTS[4].serviceScopes", "mcp:read", "is not a list. Give one in brackets."],
+        ["CLIENTS[5].password", "<redacted>", "is not a setting of a client. Look for a slip in its name."]
       ])
       for (const CLIENTS of ["canary", "{\"clientId\":\"canary\"}", "[{\"clientId\":"]) {
         assert.deepStrictEqual(yield* mistakesIn({ ...proxy, CLIENTS }), [
