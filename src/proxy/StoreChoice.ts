@@ -44,7 +44,7 @@ const memory: Chosen = Layer.effectDiscard(
     `No store (${variables.file}, ${variables.redis}) is set, so sign-ins are kept in memory: a restart signs everybody out. ` +
       `Name a file on a local disk in ${variables.file}, or a Redis in ${variables.redis}, or give a store.`
   )
-).pipe(Layer.provideMerge(opened(MemoryStore.layer, "store")))
+).pipe(Layer.provideMerge(opened(Layer.fresh(MemoryStore.layer), "store")))
 
 /** The store that is given in code. */
 export const inCode = (store: Layer.Layer<Store, StoreUnavailable> | undefined): Choice =>

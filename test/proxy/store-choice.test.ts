@@ -160,6 +160,9 @@ describe("the store of proxy mode", () => {
       })
       assert.isTrue(yield* isShared(given(MemoryStore.layer), given(MemoryStore.layer)))
       assert.isFalse(yield* isShared(given(MemoryStore.layerOptions()), given(MemoryStore.layerOptions())))
+      // What is made for one that is given none is its own, as all that it is made of.
+      assert.isFalse(yield* isShared(Layer.fresh(given()), Layer.fresh(given())))
+      assert.isFalse(yield* isShared(Layer.fresh(given()), given(MemoryStore.layer)))
     }))
 
   it.effect("that cannot be opened is a mistake in the settings", () =>
