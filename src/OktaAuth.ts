@@ -177,7 +177,7 @@ const warnOfOrgServer = Effect.fnUntraced(function*({ accept }: VerifierOptions)
     if (own === "id-token" || issuerKind(issuer) === "custom") continue
     yield* Effect.logWarning(
       `${issuer} is an Okta org server: nobody but Okta can verify its access tokens, so all will be refused. ` +
-        "Use a custom authorization server, such as the one under /oauth2/default."
+        "Use a custom authorization server, such as the one under /oauth2/default, or proxy mode."
     )
   }
 })

@@ -1,4 +1,4 @@
-import { ConfigProvider, Effect, Redacted, Result, Schema } from "effect"
+import { ConfigProvider, Effect, Predicate, Redacted, Result, Schema } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { given } from "./Given.ts"
@@ -28,12 +28,15 @@ const read = Effect.fnUntraced(function*(database: string) {
   // Of several that start at the same moment one writes, and all read what it wrote.
   const written = Result.try({
     try: () => writeFileSync(file, made, { mode: 0o600, flag: "wx" }),
-    catch: (error) => error instanceof Error && "code" in error ? String(error.code) : "unknown"
+    catch: (error) => ({
+      exists: Predicate.hasProperty(error, "code") && error.code === "EEXIST",
+      message: Predicate.isError(error) ? error.message : String(error)
+    })
   })
-  if (Result.isFailure(written) && written.failure !== "EEXIST") {
+  if (Result.isFailure(written) && !written.failure.exists) {
     return yield* mistake(
       database,
-      `is in a place where secrets cannot be kept (${written.failure}). Choose another, or set ENCRYPTION_SECRET and SIGNING_KEYS.`
+      `is in a place where secrets cannot be kept (${written.failure.message}). Choose another, or set ENCRYPTION_SECRET and SIGNING_KEYS.`
     )
   }
   const kept = readKept(file)

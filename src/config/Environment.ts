@@ -129,7 +129,14 @@ export const layerConfig = (
     Effect.gen(function*() {
       const read = yield* environment
       const introspection = yield* readIntrospection(inCode)
-      return yield* Effect.fromResult(decode({ ...options, ...present(read), introspection }, nameOf))
+      const settings = present(read)
+      const given = { ...present(options), ...settings }
+      // What was written in code is called as it is there.
+      const name = (field: string) => {
+        const [whole = field] = field.split("[", 1)
+        return whole in given && !(whole in settings) ? field : nameOf(field)
+      }
+      return yield* Effect.fromResult(decode({ ...given, introspection }, name))
     }).pipe(
       Effect.catchTag(
         "ConfigError",

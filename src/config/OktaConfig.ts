@@ -296,9 +296,9 @@ export const decode = (
     if (String(given["serverUrl"]).startsWith("https:")) {
       missing(
         "encryptionSecret",
-        "Without it nothing that is sealed outlives a restart. Make one with: effect-okta keys"
+        "Without it nothing that is sealed outlives a restart. Make one with: npx effect-okta keys"
       )
-      missing("signingKeys", "Without them no token outlives a restart. Make them with: effect-okta keys")
+      missing("signingKeys", "Without them no token outlives a restart. Make them with: npx effect-okta keys")
     }
     missing("clientId", "Give the client id of the web application that you made for this server in Okta.")
     if (given["clientKey"] === undefined) {

@@ -119,7 +119,7 @@ const KeyRing = Secret.check(
     Result.match(json(Redacted.value(ring)), {
       onFailure: () => false,
       onSuccess: (jwks) => Array.isArray(jwks["keys"]) && jwks["keys"].length > 0
-    }) || "is not a key ring. Give a JWK Set of private keys as JSON."
+    }) || "is not a key ring. Give a JWK Set of private keys as JSON, as npx effect-okta keys makes it."
   )
 )
 

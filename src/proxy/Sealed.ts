@@ -118,7 +118,7 @@ const missing = {
   cost:
     "With one that lives no longer than the process, every restart ends all registrations and sessions, and no second " +
     "process can share in them.",
-  mend: "Make one with: openssl rand -base64 32"
+  mend: "Make one with: npx effect-okta keys"
 } as const
 
 const algorithm = "aes-256-gcm"

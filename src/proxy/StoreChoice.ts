@@ -30,7 +30,7 @@ const opened = (store: Layer.Layer<Store, StoreUnavailable>, field: string): Cho
     }).pipe(
       Effect.catchTag("StoreUnavailable", ({ reason }) =>
         Effect.fail(
-          new InvalidConfiguration({ problems: [{ field, message: `is a store that cannot be opened: ${reason}.` }] })
+          new InvalidConfiguration({ problems: [{ field, message: `cannot be opened: ${reason}.` }] })
         ))
     )
   )

@@ -16,7 +16,8 @@ export class InsufficientScope extends Schema.TaggedError<InsufficientScope>()("
   override get message() {
     return escaped(
       `The token lacks the scopes ${quoted(this.missing)}. ` +
-        "Ask for them when signing in, and allow them in Okta under Security, API, Access Policies."
+        "The client has to ask for them when signing in. In native mode allow them in Okta under Security, API, Access Policies; " +
+        "in proxy mode name them in scopesSupported."
     )
   }
 }

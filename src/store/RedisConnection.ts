@@ -97,10 +97,16 @@ const connect = Effect.fnUntraced(function*(
   const tasks = yield* Queue.unbounded<Effect.Effect<void>>()
   yield* Queue.take(tasks).pipe(Effect.flatten, Effect.forever, Effect.forkScoped)
 
+  const { host, port } = address.socket
   const lost = (cause: Error) => {
     const reason = reasonOf(cause)
     if (state.trouble === undefined || reason !== reasonOf(state.trouble)) {
-      Queue.offerUnsafe(tasks, Effect.logError(`${reason}. Until that is mended, sign-ins and refreshes fail.`))
+      Queue.offerUnsafe(
+        tasks,
+        Effect.logError(
+          `${reason.replace("Redis", `Redis at ${host}:${port}`)}. Until that is mended, sign-ins and refreshes fail.`
+        )
+      )
     }
     state.trouble = cause
     Deferred.doneUnsafe(looked, Exit.void)

@@ -40,6 +40,32 @@ describe("the settings from the environment", () => {
       assert.deepStrictEqual(settings.requiredScopes, ["mcp:use", "files:read", "files:write"])
     }))
 
+  it.effect("a mistake is told by the name under which it was made: the variable's, or the option's in code", () =>
+    Effect.gen(function*() {
+      const inCode = { issuer: "https://acme.okta.com/", serverUrl: "https://mcp.example.com/" }
+      const mistakes = yield* mistakesIn({ SERVER_URL: "http://mcp.example.com", OKTA_CLIENT_SECRET: "canary" }, {
+        ...inCode,
+        clientKey: Redacted.make("canary"),
+        redirectUris: " "
+      })
+      assert.deepStrictEqual(mistakes, [
+        [
+          "OKTA_CLIENT_ID",
+          undefined,
+          "is missing. Give the client id of the web application that you made for this server in Okta."
+        ],
+        ["clientKey", "<redacted>", "is given beside OKTA_CLIENT_SECRET. Remove one of them."],
+        ["issuer", "https://acme.okta.com/", "ends with a slash. Use https://acme.okta.com"],
+        [
+          "SERVER_URL",
+          "http://mcp.example.com",
+          "is not https, which only loopback addresses may do without. Use https://mcp.example.com"
+        ],
+        ["clientKey", "<redacted>", "is not a private key. Give a private JWK as JSON, with its member d."],
+        ["redirectUris", "\" \"", "is empty. Give a value."]
+      ])
+    }))
+
   it.effect("proxy mode, inferred from the credentials", () =>
     Effect.gen(function*() {
       const first = "a".repeat(32)
@@ -395,7 +421,11 @@ describe("the settings from the environment", () => {
           "is missing. Give the client id of the web application that you made for this server in Okta."
         ],
         ["OKTA_CLIENT_KEY", "<redacted>", "is not a private key. Give a private JWK as JSON, with its member d."],
-        ["SIGNING_KEYS", "<redacted>", "is not a key ring. Give a JWK Set of private keys as JSON."],
+        [
+          "SIGNING_KEYS",
+          "<redacted>",
+          "is not a key ring. Give a JWK Set of private keys as JSON, as npx effect-okta keys makes it."
+        ],
         [
           "ENCRYPTION_SECRET",
           "<redacted>",

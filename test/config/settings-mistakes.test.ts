@@ -272,11 +272,11 @@ const cases: ReadonlyArray<Case> = [
   ["a client secret alone", { ...native, serverUrl: "https://mcp.example.com", clientSecret: strong }, [
     "encryptionSecret",
     undefined,
-    "is missing. Without it nothing that is sealed outlives a restart. Make one with: effect-okta keys"
+    "is missing. Without it nothing that is sealed outlives a restart. Make one with: npx effect-okta keys"
   ], [
     "signingKeys",
     undefined,
-    "is missing. Without them no token outlives a restart. Make them with: effect-okta keys"
+    "is missing. Without them no token outlives a restart. Make them with: npx effect-okta keys"
   ], [
     "clientId",
     undefined,
@@ -334,7 +334,7 @@ const cases: ReadonlyArray<Case> = [
     "signingKeys",
     Redacted.make("{\"keys\":[]}"),
     "<redacted>",
-    "is not a key ring. Give a JWK Set of private keys as JSON."
+    "is not a key ring. Give a JWK Set of private keys as JSON, as npx effect-okta keys makes it."
   ),
   ["a public client key", { ...proxy, clientSecret: undefined, clientKey: Redacted.make("{\"kty\":\"EC\"}") }, [
     "clientKey",

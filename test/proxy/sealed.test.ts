@@ -212,7 +212,10 @@ describe("without a secret (#196)", () => {
         const { failure, warnings } = yield* build(ephemeral(url))
         assert.isUndefined(failure)
         assert.lengthOf(warnings, 1)
-        assert.match(warnings[0] ?? "", /encryptionSecret \(ENCRYPTION_SECRET\) is not set.*restart.*openssl rand/)
+        assert.match(
+          warnings[0] ?? "",
+          /encryptionSecret \(ENCRYPTION_SECRET\) is not set.*restart.*npx effect-okta keys/
+        )
       }))
   }
 

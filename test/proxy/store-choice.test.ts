@@ -171,7 +171,7 @@ describe("the store of proxy mode", () => {
       assert.deepStrictEqual(file.problems.map(({ field }) => field), ["SQLITE_FILE"])
       for (const layer of [given(broken), environment({}, broken)]) {
         const { problems } = yield* build(layer)
-        assert.deepStrictEqual(problems, [{ field: "store", message: "is a store that cannot be opened: it is away." }])
+        assert.deepStrictEqual(problems, [{ field: "store", message: "cannot be opened: it is away." }])
       }
     }))
 })

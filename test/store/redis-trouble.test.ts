@@ -56,6 +56,7 @@ describe.skipIf(Redis.isMissing)("Trouble with Redis", () => {
       assert.deepStrictEqual(yield* back(store), Option.some("v"))
       const told = lines.filter((line) => line.includes("sign-ins and refreshes fail"))
       assert.isAtLeast(told.length, 2)
+      assert.include(told[0], `Redis at 127.0.0.1:${redis.port}: nothing listens there`)
       assert.isBelow(told.length, 4, "an outage is told once for each reason")
     }))
 

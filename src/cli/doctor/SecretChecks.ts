@@ -58,7 +58,7 @@ export const encryptionSecret = ({ encryptionSecret: secrets = [] }: ProxySettin
       ...check,
       found: `${which} looks like one that a person made up`,
       meaning: "Whoever guesses it can make client ids, cookies and tickets that this server takes for its own.",
-      mend: "Make one with: effect-okta keys"
+      mend: "Make one with: npx effect-okta keys"
     })
 }
 

@@ -106,7 +106,7 @@ const missing = {
   cost:
     "With a key that lives no longer than the process, every restart ends all access tokens, and no second process " +
     "can verify them.",
-  mend: "Make one with: effect-okta keys"
+  mend: "Make one with: npx effect-okta keys"
 } as const
 
 const madeUp = (): Redacted.Redacted<string> => {
@@ -146,6 +146,6 @@ const mistakes = (problems: ReadonlyArray<string>): InvalidConfiguration =>
   new InvalidConfiguration({
     problems: problems.map((problem) => ({
       field: "signingKeys",
-      message: `${problem}. Make keys with: effect-okta keys`
+      message: `${problem}. Make keys with: npx effect-okta keys`
     }))
   })

@@ -65,7 +65,7 @@ describe("effect-okta doctor, of the settings", () => {
         "no secrets behind https",
         { OKTA_ISSUER: custom, OKTA_CLIENT_ID: "0oa1", SERVER_URL: "https://mcp.example.com" },
         "SIGNING_KEYS is missing.",
-        "Make them with: effect-okta keys"
+        "Make them with: npx effect-okta keys"
       ]
     ] satisfies ReadonlyArray<readonly [what: string, environment: Environment, ...sentences: Array<string>]>
   ) {

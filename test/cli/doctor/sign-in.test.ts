@@ -116,7 +116,7 @@ describe("effect-okta doctor, of proxy mode at Okta", () => {
         { SIGNING_KEYS: JSON.stringify({ keys: [{ kty: "RSA", d: "canary" }] }) },
         "settings",
         "SIGNING_KEYS has a mistake: key 1",
-        "Make keys with: effect-okta keys"
+        "Make keys with: npx effect-okta keys"
       ],
       [
         "a key of 1024 bits",
@@ -131,7 +131,7 @@ describe("effect-okta doctor, of proxy mode at Okta", () => {
         { ENCRYPTION_SECRET: "change me change me change me change me" },
         "encryption-secret",
         "it looks like one that a person made up",
-        "Make one with: effect-okta keys"
+        "Make one with: npx effect-okta keys"
       ],
       [
         "one such secret among several",

@@ -105,7 +105,7 @@ describe("effect-okta doctor --token", () => {
         "token.scopes",
         "failed",
         "The token lacks the scopes \"files:read\".",
-        "Ask for them when signing in"
+        "The client has to ask for them when signing in."
       )
       assertSays(checks, "token", "ok", "good")
     }))

@@ -225,7 +225,7 @@ describe("another key ring, without a restart", () => {
       ) {
         const error = yield* Effect.flip(keys.reload(wrong))
         assert.strictEqual(error._tag, "InvalidConfiguration")
-        assert.match(error.problems[0]?.message ?? "", /\. Make keys with: effect-okta keys$/)
+        assert.match(error.problems[0]?.message ?? "", /\. Make keys with: npx effect-okta keys$/)
       }
       assert.strictEqual(yield* keys.current, before)
       assert.deepStrictEqual(keys.kids(), ["one"])
