@@ -3,8 +3,8 @@ import { Clock, Effect } from "effect"
 /** How often it is said of an outage that it goes on, in milliseconds. */
 const warningInterval = 60_000
 
-/** How many reasons of one outage are told as soon as they are noticed. */
-const mostReasons = 10
+/** How much is told as soon as it is noticed, with no minute between: reasons of one outage, and outages. */
+const mostAtOnce = 10
 
 /** Why something is away. */
 export interface Trouble {
@@ -42,6 +42,7 @@ export const make = (
 ): Watching => {
   let away = false
   let warnedAt = -Infinity
+  let atOnce = 0
   let missed: string | undefined
   const told = new Set<string>()
 
@@ -50,11 +51,12 @@ export const make = (
       missed = what
       const now = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const isDue = now - warnedAt >= warningInterval
-      if (isDue && !away) told.clear()
+      if (isDue) atOnce = 0
       const reason = reasonOf(trouble)
-      const isNew = !told.has(reason) && told.size < mostReasons
+      const isNew = !told.has(reason) && told.size < mostAtOnce && atOnce < mostAtOnce
       if (!isDue && !isNew) return Effect.void
       if (isNew) told.add(reason)
+      atOnce++
       away = true
       warnedAt = now
       return warn(trouble)
@@ -64,6 +66,7 @@ export const make = (
     Effect.suspend(() => {
       if (!away || what !== missed) return Effect.void
       away = false
+      told.clear()
       return Effect.logInfo(`${name} is available again`)
     })
 

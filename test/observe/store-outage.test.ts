@@ -102,6 +102,25 @@ describe("a store that is away", () => {
     )
   }
 
+  it.effect("is told at once when it is away again, ten times at most where it comes and goes", () =>
+    Effect.gen(function*() {
+      const { isReady, leave, logged, mend } = yield* start("in memory")
+      const away = Effect.andThen(leave, isReady)
+      const there = Effect.andThen(mend, isReady)
+      const told = () => [logged("Error").length, logged("Info").filter((line) => line === back).length]
+      for (let times = 1; times <= 30; times++) {
+        assert.isFalse(yield* away)
+        assert.isTrue(yield* there)
+        assert.deepStrictEqual(told(), [Math.min(times, 10), Math.min(times, 10)])
+        yield* TestClock.adjust("1 second")
+      }
+      yield* TestClock.adjust("1 minute")
+      assert.isFalse(yield* away)
+      assert.deepStrictEqual(told(), [11, 10])
+      assert.isTrue(yield* there)
+      assert.deepStrictEqual(told(), [11, 11])
+    }))
+
   it.effect("is not told to be back by what a full one still does", () =>
     Effect.gen(function*() {
       const { call, fill, isReady, logged, mend, scene } = yield* start("in memory")
