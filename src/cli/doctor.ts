@@ -25,7 +25,7 @@ import { Ended } from "./Ended.ts"
 import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
-import { settingFlags, timeout as readTimeout, withSettings } from "./settings.ts"
+import { settingFlags, timeout as readTimeout, upstream as readUpstream, withSettings } from "./settings.ts"
 
 /** The environment variable that may hold the token. */
 const tokenVariable = "DOCTOR_TOKEN"
@@ -93,6 +93,10 @@ const { PORT: _, ...settings } = settingFlags
 const flags = {
   ...settings,
   path: Flag.String("path").pipe(Flag.withDescription("Protected path"), Flag.withDefault("/mcp")),
+  upstream: Flag.String("upstream").pipe(
+    Flag.withDescription("Server to stand in front of: look whether it is there"),
+    Flag.optional
+  ),
   timeout: Flag.String("timeout").pipe(
     Flag.withDescription("Longest wait for each answer"),
     Flag.withDefault("3 seconds")
@@ -127,10 +131,11 @@ const print = Effect.fnUntraced(function*({ checks, unusable }: Diagnosis, json:
 export const command = Command.make(
   "doctor",
   flags,
-  Effect.fnUntraced(function*({ json, path, skipServer, timeout, token, tokenFile, ...settings }) {
+  Effect.fnUntraced(function*({ json, path, skipServer, timeout, token, tokenFile, upstream, ...settings }) {
     const diagnosis = Effect.gen(function*() {
       const given = yield* Effect.all({
         timeout: Effect.fromResult(readTimeout(timeout)),
+        upstream: Effect.fromResult(readUpstream(Option.getOrUndefined(upstream))),
         token: readToken({ token, tokenFile })
       })
       return yield* diagnose({ ...given, options: { protectedPaths: path }, server: !skipServer })

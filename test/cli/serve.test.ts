@@ -149,6 +149,14 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
         assert.notInclude(stderr, "    at ")
       }))
 
+    it.effect("of proxy mode, a folder for sign-ins that is not there: the message says so", () =>
+      Effect.gen(function*() {
+        const file = "/does/not/exist/store.sqlite"
+        const proxy = { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret", SQLITE_FILE: file }
+        const { stderr } = yield* run(["serve"], { env: { ...yield* environment, ...proxy } })
+        assert.include(stderr, `SQLITE_FILE (${file}) is in a place where secrets cannot be kept (ENOENT: no such file`)
+      }))
+
     it.effect("a flag or command that does not exist", () =>
       Effect.gen(function*() {
         const env = { ...yield* environment, PORT: yield* takenPort }

@@ -1,4 +1,4 @@
-import { Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
+import { Array, Duration, Effect, type FileSystem, type Path, type Redacted, Result } from "effect"
 import * as Environment from "../../config/Environment.ts"
 import { InvalidConfiguration } from "../../config/InvalidConfiguration.ts"
 import { issuerMistakes } from "../../config/IssuerUrl.ts"
@@ -18,6 +18,7 @@ import * as SecretChecks from "./SecretChecks.ts"
 import * as ServerChecks from "./ServerChecks.ts"
 import * as SettingsChecks from "./SettingsChecks.ts"
 import * as TokenChecks from "./TokenChecks.ts"
+import * as UpstreamCheck from "./UpstreamCheck.ts"
 
 /** What is looked at, besides the settings of the environment. */
 export interface Examination {
@@ -27,6 +28,8 @@ export interface Examination {
   readonly timeout: Duration.Duration
   /** Whether this server is asked by its public URL. */
   readonly server: boolean
+  /** The server behind, if there is one. */
+  readonly upstream?: URL | undefined
   /** Where sign-ins are kept. */
   readonly store: SecretChecks.StoreChecked
   /** A token to be explained. */
@@ -95,7 +98,7 @@ const belongings = Effect.fnUntraced(function*(settings: Settings, store: Secret
 
 /** Looks at everything that can be wrong, and changes nothing. */
 export const examine = Effect.fnUntraced(function*(
-  { options, server, store, timeout, token }: Examination
+  { options, server, store, timeout, token, upstream }: Examination
 ): Effect.fn.Return<Diagnosis, never, OktaHttp | FileSystem.FileSystem | Path.Path> {
   const ask = yield* Ask.make(timeout)
   const read = yield* Effect.result(library(options))
@@ -115,6 +118,7 @@ export const examine = Effect.fnUntraced(function*(
     settings.mode === "native" ? Effect.succeed([]) : LeavingChecks.signers(ask, settings, okta),
     belongings(settings, store),
     server ? ServerChecks.look(ask, settings) : Effect.succeed([]),
+    upstream === undefined ? Effect.succeed([]) : Effect.map(UpstreamCheck.look(ask, upstream), Array.of),
     token === undefined ? Effect.succeed([]) : TokenChecks.explain(token, settings, okta?.clockSkew)
   ], { concurrency: "unbounded" })
   return {

@@ -4,8 +4,18 @@ import type { Answer, FetchFailed } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
 import type { Trouble } from "./Check.ts"
 
-/** Who was asked: Okta, or this server by its public URL. */
-export type Asked = "Okta" | "this server"
+/** Who was asked: Okta, this server by its public URL, or the server behind it. */
+export type Asked = "Okta" | "this server" | "the upstream"
+
+/** Where it is said at which address they are. */
+const settings = { "Okta": "OKTA_ISSUER", "this server": "SERVER_URL", "the upstream": "--upstream" }
+
+const starts = {
+  "Okta": "Look for a slip in the host and port of OKTA_ISSUER, and at firewalls on the way.",
+  "this server":
+    "Start the server, and let it or the reverse proxy before it listen there. Before it runs: --skip-server",
+  "the upstream": "Start it, or mend --upstream."
+}
 
 type Words = readonly [meaning: string, mend: string]
 
@@ -26,16 +36,14 @@ const words = (code: string, host: string, asked: Asked): Words | undefined => {
     case "ENOTFOUND":
       return [
         `DNS knows no host ${host}.`,
-        `Look for a slip in ${okta ? "OKTA_ISSUER" : "SERVER_URL"}; if the name is right, look at this machine's DNS.`
+        `Look for a slip in ${settings[asked]}; if the name is right, look at this machine's DNS.`
       ]
     case "EAI_AGAIN":
       return ["DNS does not answer.", "Look at this machine's network and its DNS server, then try again."]
     case "ECONNREFUSED":
       return [
         `Nobody listens at ${host}.`,
-        okta
-          ? "Look for a slip in the host and port of OKTA_ISSUER, and at firewalls on the way."
-          : "Start the server, and let it or the reverse proxy before it listen there. Before it runs: --skip-server"
+        starts[asked]
       ]
     case "ECONNRESET":
     case "EPIPE":
@@ -52,8 +60,10 @@ const words = (code: string, host: string, asked: Asked): Words | undefined => {
     case "UND_ERR_CONNECT_TIMEOUT":
     case "UND_ERR_HEADERS_TIMEOUT":
       return [
-        `${okta ? "Okta" : "This server"} is too slow, or something on the way swallows the connection.`,
-        "Look at firewalls on the way. The server waits 3 seconds; --timeout lets this command wait longer."
+        `${asked.replace(/^t/, "T")} is too slow, or something on the way swallows the connection.`,
+        "Look at firewalls on the way. " + (asked === "the upstream"
+          ? "--timeout lets this command wait longer."
+          : "The server waits 3 seconds; --timeout lets this command wait longer.")
       ]
     case "CERT_HAS_EXPIRED":
       return ["Its certificate has expired.", okta ? behindProxy : `Renew the certificate of ${host}.`]
@@ -91,7 +101,9 @@ export const unreached = (url: string, { code, reason }: FetchFailed, asked: Ask
   const [meaning, mend] = words(code ?? "", new URL(url).host, asked) ??
     [
       "No answer came that could be used.",
-      `Look at what answers at this address: it does not behave like ${asked === "Okta" ? "Okta" : "this server"}.`
+      `Look at what answers at this address: it does not behave like ${
+        asked === "the upstream" ? "an HTTP server" : asked
+      }.`
     ]
   const found = reason.replace(`${url} `, "")
   return {

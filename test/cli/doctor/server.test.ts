@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { RequestListener } from "node:http"
 import { ec } from "../../proxy/grant/KeyRing.ts"
 import { httpServer } from "../Serving.ts"
@@ -140,6 +140,29 @@ describe("effect-okta doctor, of this server", () => {
       const checks = yield* doctor(wrong)
       assertSays(checks, "token", "ok", "good, of ada@example.com")
       assertSays(checks, "token.signature", "ok", "fits")
+    }))
+
+  it.live("the server behind it: there, in trouble, not there, silent", () =>
+    Effect.gen(function*() {
+      const { doctor } = yield* make()
+      const of = (url: string) => doctor({ examination: { upstream: new URL(url), timeout: Duration.millis(300) } })
+      const there = yield* httpServer(({ method, url }, response) =>
+        void response.writeHead(method === "OPTIONS" && url === "/base" ? 405 : 500).end("no")
+      )
+      assertSays(yield* of(`${there}/base`), "upstream", "ok", `OPTIONS ${there}/base: it answers (405)`)
+      const broken = yield* httpServer((_, response) => void response.writeHead(503).end())
+      assertSays(yield* of(broken), "upstream", "warning", "503", "Look at its log.")
+      const { port } = new URL(yield* Effect.scoped(httpServer(() => undefined)))
+      assertSays(
+        yield* of(`http://127.0.0.1:${port}`),
+        "upstream",
+        "failed",
+        `Nobody listens at 127.0.0.1:${port}.`,
+        "Start it, or mend --upstream."
+      )
+      const silent = yield* httpServer(() => undefined)
+      assertSays(yield* of(silent), "upstream", "failed", "The upstream is too slow", "--timeout")
+      assert.notInclude((yield* doctor({})).map(({ check }) => check), "upstream")
     }))
 
   // What a reverse proxy, or another server, answers at the public address.
