@@ -8,7 +8,8 @@ import { Store, type StoreUnavailable } from "../../store/Store.ts"
 import { type Check, failed, ok, skipped } from "./Check.ts"
 import { mistakes } from "./SettingsChecks.ts"
 
-const madeAtStart = "On a loopback address serve makes one and keeps it beside its database."
+const madeAtStart =
+  "On a loopback address serve makes one and keeps it beside its database; an app makes up another at each start."
 
 /** The ring of keys in the settings; none where none is given. */
 export const ring = (
