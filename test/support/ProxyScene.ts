@@ -32,14 +32,21 @@ export { type Answer, type Asked, fieldsOf, now, serverUrl, UserAgent }
 
 export const redirectUri = "https://client.example.com/callback?tenant=1"
 
-/** A store in memory, in which something else is done in place of some writes. */
+/** A store in memory, in which something else is done in place of some records that are written for the first time. */
 export const storeWriting = (
   instead: (key: string) => Effect.Effect<void, StoreUnavailable> | undefined
 ): Layer.Layer<Store> =>
   Layer.effect(
     Store,
     Effect.map(Store, (store) =>
-      Store.of({ ...store, put: (key, value, ttl) => instead(key) ?? store.put(key, value, ttl) }))
+      Store.of({
+        ...store,
+        put: (key, value, ttl) => instead(key) ?? store.put(key, value, ttl),
+        putIfAbsent: (key, value, ttl) => {
+          const done = instead(key)
+          return done === undefined ? store.putIfAbsent(key, value, ttl) : Effect.as(done, true)
+        }
+      }))
   ).pipe(Layer.provide(MemoryStore.layer))
 
 export const codeVerifier = "v".repeat(43)

@@ -313,9 +313,9 @@ describe("a person who leaves while the callback is at work", () => {
         Effect.map(Store, (store) =>
           Store.of({
             ...store,
-            put: (key, value, ttl) => {
+            putIfAbsent: (key, value, ttl) => {
               away ||= key.startsWith("session:")
-              return away ? failed("put") : store.put(key, value, ttl)
+              return away ? failed("putIfAbsent") : store.putIfAbsent(key, value, ttl)
             },
             take: (key) => away ? failed("take") : store.take(key)
           }))

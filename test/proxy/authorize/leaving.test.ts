@@ -12,15 +12,14 @@ const slow = Effect.fnUntraced(function*(kind: string) {
   const store = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), Store)
   const reached = once()
   const go = yield* Deferred.make<void>()
+  const slowly = <A, E>(key: string, write: Effect.Effect<A, E>) =>
+    key.startsWith(`${kind}:`)
+      ? Effect.andThen(Effect.sync(reached.happens), Effect.andThen(Deferred.await(go), write))
+      : write
   const layer = Layer.succeed(Store, {
     ...store,
-    put: (key, value, ttl) =>
-      key.startsWith(`${kind}:`)
-        ? Effect.andThen(
-          Effect.sync(reached.happens),
-          Effect.andThen(Deferred.await(go), store.put(key, value, ttl))
-        )
-        : store.put(key, value, ttl)
+    put: (key, value, ttl) => slowly(key, store.put(key, value, ttl)),
+    putIfAbsent: (key, value, ttl) => slowly(key, store.putIfAbsent(key, value, ttl))
   })
   return { layer, reached: reached.happened, go: Deferred.succeed(go, undefined) }
 })
