@@ -32,23 +32,17 @@ type Write = (event: AuditEvent) => Effect.Effect<void>
 
 const encode = Schema.encodeEffect(AuditEvent)
 
-/** What anybody can bring about, as often as they want, who has not signed in. */
-const byAnybody: ReadonlySet<AuditEvent["_tag"]> = new Set([
-  "ClientRegistered",
-  "ConsentGiven",
-  "ConsentDenied",
-  "SignInRefused",
-  "ReplayDetected",
-  "SignedOut"
-])
+/** How many lines a minute those events are that anybody can cause without end, and that are about nobody's sign-in. */
+const mostOfNobody = 100
 
-/** How many of those of one kind are lines of the log, in a minute. */
-const mostByAnybody = 100
-
-/** One line of the log for each, with the event as its annotation `audit`. */
+/**
+ * One line of the log for each, with the event as its annotation `audit`. What a limit of requests does not keep down would fill the
+ * log; of all else none is left out, since an attacker could hide behind what is.
+ */
 const inLog: Write = (event) => {
   const message = `Audit: ${event._tag}`
-  const line = byAnybody.has(event._tag) ? sparingly("Info", message, message, mostByAnybody) : Effect.logInfo(message)
+  const isOfNobody = event._tag === "SignInRefused" && event.clientId === undefined
+  const line = isOfNobody ? sparingly("Info", message, message, mostOfNobody) : Effect.logInfo(message)
   return Effect.flatMap(Effect.orDie(encode(event)), (audit) => Effect.annotateLogs(line, { audit }))
 }
 

@@ -62,7 +62,6 @@ const floods: ReadonlyArray<
     100,
     ({ browser }) => browser().ask(`/oauth/callback?state=${unguarded}&code=x`)
   ],
-  ["registrations", 100, ({ register }) => register()],
   ["logout tokens that are none", 10, ({ one }) => one.ask("/oauth/backchannel-logout", post({ logout_token: "x" }))],
   [
     "Universal Logout by nobody",
@@ -96,6 +95,15 @@ describe("whoever sends without end", () => {
         assert.isUndefined(loud().at(-1)?.withheld)
       }))
   }
+
+  it.effect("what is let in and has to be accounted for is a line each", () =>
+    Effect.gen(function*() {
+      const { loud, scene } = yield* start({ requestsPerMinute: 200 })
+      const registered = () => loud().filter(({ message }) => message === "Audit: ClientRegistered").length
+      const before = registered()
+      for (let times = 0; times < 150; times++) yield* scene.register()
+      assert.strictEqual(registered() - before, 150)
+    }))
 
   it.effect("more than is let in is told once a minute, at each endpoint", () =>
     Effect.gen(function*() {
