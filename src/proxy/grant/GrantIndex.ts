@@ -71,10 +71,13 @@ export const List = Schema.Struct({
     at: Schema.Number,
     /** When it has ended unless it is written again; where an earlier version has written it, it lasts as long as any. */
     until: Schema.optionalKey(Schema.Number)
-  }))
+  })),
+  /** Until when there may be more of them in the lists below this one, in seconds since 1970. */
+  below: Schema.optionalKey(Schema.Number)
 })
 
 type List = typeof List.Type
+type Entry = List["grants"][number]
 
 /** How long an entry of a grant lasts that may be renewed: twice as long as such a grant lasts without being used. */
 export const longest = Duration.days(60)
@@ -91,8 +94,14 @@ const forgetting = Duration.seconds(1)
 /** How many grants a record holds: of what comes on top, those that end first are only ended by marks. */
 const mostGrants = 2000
 
-/** A client may have many thousand grants, which are spread over so many records. */
+/**
+ * A client may have many thousand grants, which are spread over so many records. One that holds so many takes no more, which go into the
+ * records below it: a sign-in writes one of those, and so little, however many grants there are.
+ */
 const partsOfClient = 64
+const mostAbove = 32
+const partsBelow = 32
+const mostBelow = 64
 
 /** How often a record is tried to be written that others write at the same moment. */
 const tries = 20
@@ -129,71 +138,108 @@ export const isDue = (before: Named & { readonly indexedAt?: number }, now: Name
 export const make = ({ sealed, store }: SealedRecords.Keeping, most = mostGrants): GrantIndex => {
   const lists = SealedRecords.make("grants", "grants", List, { sealed, store })
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+  const [takes, holdsBelow] = [Math.min(most, mostAbove), Math.min(most, mostBelow)]
 
-  /** Changes a record, unless nothing is to be changed: then the change gives back what it was given. */
-  const update = (record: string, change: (grants: List["grants"]) => List["grants"]) => {
+  /** Changes a record of so many at most, unless nothing is to be changed: then the change gives back what it was given. */
+  const update = (record: string, limit: number, change: (list: List) => List) => {
     const write = Effect.gen(function*() {
       const now = yield* nowInSeconds
       const found = Option.getOrUndefined(yield* lists.find(record))
-      const before = found === undefined ? [] : found.value.grants.filter((entry) => endOf(entry) > now)
+      const before = found === undefined ? none : { ...found.value, grants: lasting(found.value.grants, now) }
       const after = change(before)
       if (after === before) return true
-      const grants = longestLasting(after, most)
-      const ttl = Duration.max(forgetting, Duration.seconds(Math.max(...grants.map(endOf)) - now))
+      const next = { ...after, grants: longestLasting(after.grants, limit) }
+      const ttl = Duration.max(
+        forgetting,
+        Duration.seconds(Math.max(after.below ?? 0, ...next.grants.map(endOf)) - now)
+      )
       return found === undefined
-        ? yield* lists.addNew(record, { grants }, ttl)
-        : Option.isSome(yield* lists.replace(record, found, { grants }, ttl))
+        ? yield* lists.addNew(record, next, ttl)
+        : Option.isSome(yield* lists.replace(record, found, next, ttl))
     })
     return SealedRecords.unlessOutrun(write, tries)
   }
 
-  const without = (grants: List["grants"], id: string) =>
-    grants.some((grant) => grant.id === id) ? grants.filter((grant) => grant.id !== id) : grants
+  const note = Effect.fnUntraced(function*(name: Name, entry: Entry) {
+    let isBelow = false
+    yield* update(recordOf(name, entry.id), most, (list) => {
+      isBelow = name.kind === "client" && list.grants.length >= takes && !has(list, entry.id)
+      if (!isBelow) return withEntry(list, entry)
+      // For a while longer, so that this is not written each time.
+      return (list.below ?? 0) >= endOf(entry) ? list : { ...list, below: endOf(entry) + freshFor }
+    })
+    if (isBelow) yield* update(recordBelow(name, entry.id), holdsBelow, (list) => withEntry(list, entry))
+  })
 
-  /** Of many who note the same at one moment, one has to. */
-  const withEntry = (grants: List["grants"], entry: List["grants"][number]) =>
-    grants.some((grant) => grant.id === entry.id && endOf(grant) > endOf(entry) - tolerance)
-      ? grants
-      : [...without(grants, entry.id), entry]
+  const forget = Effect.fnUntraced(function*(name: Name, id: string) {
+    let isSplit = false
+    yield* update(recordOf(name, id), most, (list) => {
+      isSplit = list.below !== undefined
+      return without(list, id)
+    })
+    if (isSplit) yield* update(recordBelow(name, id), holdsBelow, (list) => without(list, id))
+  })
+
+  const read = (records: ReadonlyArray<string>) => Effect.forEach(records, lists.find, { concurrency: 8 })
 
   return {
     add: Effect.fnUntraced(function*(id, grant, ttl, names = namesOf(grant)) {
       const at = yield* nowInSeconds
       const entry = { id, at, until: at + Duration.toSeconds(ttl) }
-      yield* Effect.forEach(
-        names,
-        (name) => update(recordOf(name, id), (grants) => withEntry(grants, entry)),
-        { concurrency: "unbounded", discard: true }
-      )
+      yield* Effect.forEach(names, (name) => note(name, entry), { concurrency: "unbounded", discard: true })
     }),
     remove: (id, grant) =>
-      Effect.forEach(
-        namesOf(grant),
-        (name) => update(recordOf(name, id), (grants) => without(grants, id)),
-        { concurrency: "unbounded", discard: true }
-      ),
+      Effect.forEach(namesOf(grant), (name) => forget(name, id), { concurrency: "unbounded", discard: true }),
     list: Effect.fnUntraced(function*(name) {
-      const found = yield* Effect.forEach(recordsOf(name), lists.find, { concurrency: 8 })
       const now = yield* nowInSeconds
-      return Array.getSomes(found)
-        .flatMap(({ value }) => value.grants)
-        .filter((entry) => endOf(entry) > now)
-        .map(({ id }) => id)
+      const above = yield* read(recordsOf(name))
+      const below = yield* read(
+        above.flatMap((found, part) =>
+          Option.exists(found, ({ value }) => (value.below ?? 0) > now) ? recordsBelow(name, part) : []
+        )
+      )
+      const grants = Array.getSomes([...above, ...below]).flatMap(({ value }) => value.grants)
+      return [...new Set(lasting(grants, now).map(({ id }) => id))]
     })
   }
 }
 
-const endOf = ({ at, until = at + Duration.toSeconds(longest) }: List["grants"][number]): number => until
+const none: List = { grants: [] }
+
+const has = ({ grants }: List, id: string): boolean => grants.some((grant) => grant.id === id)
+
+const without = (list: List, id: string): List =>
+  has(list, id) ? { ...list, grants: list.grants.filter((grant) => grant.id !== id) } : list
+
+/** Of many who note the same at one moment, one has to. */
+const withEntry = (list: List, entry: Entry): List =>
+  list.grants.some((grant) => grant.id === entry.id && endOf(grant) > endOf(entry) - tolerance)
+    ? list
+    : { ...list, grants: [...without(list, entry.id).grants, entry] }
+
+const endOf = ({ at, until = at + Duration.toSeconds(longest) }: Entry): number => until
+
+const lasting = (grants: List["grants"], now: number): List["grants"] => grants.filter((entry) => endOf(entry) > now)
 
 /** Of too many those that end last, and of those that end together the ones that were written last. */
 const longestLasting = (grants: List["grants"], most: number): List["grants"] =>
   grants.length <= most ? grants : grants.toSorted((one, other) => endOf(one) - endOf(other)).slice(-most)
 
 /** The record in which a grant is noted under a name. */
-const recordOf = (name: Name, id: string): string =>
-  partOf(name, name.kind === "client" ? (createHash("sha256").update(id).digest()[0] ?? 0) % partsOfClient : 0)
+const recordOf = (name: Name, id: string): string => partOf(name, placesOf(name, id)[0])
 
 const recordsOf = (name: Name): ReadonlyArray<string> =>
   Array.makeBy(name.kind === "client" ? partsOfClient : 1, (part) => partOf(name, part))
 
-const partOf = ({ kind, value }: Name, part: number): string => `${kind} ${part} ${value}`
+/** The record below that one. */
+const recordBelow = (name: Name, id: string): string => partOf(name, placesOf(name, id).join("."))
+
+const recordsBelow = (name: Name, part: number): ReadonlyArray<string> =>
+  Array.makeBy(partsBelow, (nth) => partOf(name, `${part}.${nth}`))
+
+const partOf = ({ kind, value }: Name, part: number | string): string => `${kind} ${part} ${value}`
+
+const placesOf = ({ kind }: Name, id: string): readonly [part: number, below: number] => {
+  const [first = 0, second = 0] = createHash("sha256").update(id).digest()
+  return [kind === "client" ? first % partsOfClient : 0, second % partsBelow]
+}

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { createHash } from "node:crypto"
 import * as GrantIndex from "../../../src/proxy/grant/GrantIndex.ts"
 import { Sealed } from "../../../src/proxy/Sealed.ts"
 import * as SealedRecords from "../../../src/proxy/SealedRecords.ts"
@@ -42,8 +43,30 @@ const arrange = Effect.gen(function*() {
     records.find("person 0 ada"),
     Option.map(({ value }) => value.grants.map(({ at, id, until }) => [id, at - now, (until ?? Infinity) - now]))
   )
-  return { index, other, state, writes, held }
+  /** Who notes as many as is usual, and how much is written for it: keys, and values with those that they replace. */
+  const sizes: Array<number> = []
+  const usual = GrantIndex.make({
+    sealed,
+    store: Store.of({
+      ...memory,
+      putIfAbsent: (key, value, ttl) => {
+        sizes.push(key.length + value.length)
+        return memory.putIfAbsent(key, value, ttl)
+      },
+      compareAndSet: (key, expected, value, ttl) => {
+        sizes.push(key.length + expected.length + value.length)
+        return memory.compareAndSet(key, expected, value, ttl)
+      }
+    })
+  })
+  return { index, other, records, state, usual, sizes, writes, held }
 })
+
+/** Ids of grants which a client has in one and the same of its lists. */
+const neighbours = (count: number) =>
+  Array.from({ length: count * 100 }, (_, nth) => `grant-${nth}`).filter((id) =>
+    (createHash("sha256").update(id).digest()[0] ?? 0) % 64 === 5
+  ).slice(0, count)
 
 describe("a list of grants", () => {
   it.effect("holds each once, with when it was noted and until when, under each of its names", () =>
@@ -142,5 +165,68 @@ describe("a list of grants", () => {
       state.before = () => Effect.void
       yield* index.add("three", ada, Duration.hours(3))
       assert.include(yield* index.list(person), "three")
+    }))
+})
+
+describe("the lists of a client with a great many grants", () => {
+  it.effect("have all of them, of which one that comes on top costs little to note", () =>
+    Effect.gen(function*() {
+      const { sizes, usual } = yield* arrange
+      const ids = neighbours(400)
+      assert.lengthOf(ids, 400)
+      for (const id of ids) yield* usual.add(id, of(id), GrantIndex.longest, [agent])
+      assert.sameMembers([...yield* usual.list(agent)], ids)
+      // Once that there are more below is noted, the list above is not written any more.
+      assert.isAtMost(sizes.length, 401)
+      assert.isBelow(Math.max(...sizes), 12_000)
+      assert.isBelow(sizes.slice(-100).reduce((sum, size) => sum + size) / 100, 4000)
+    }))
+
+  it.effect("are of use as long as any of the grants, and let go of each", () =>
+    Effect.gen(function*() {
+      const { index, writes } = yield* arrange
+      const [first = "", second = "", third = "", ...more] = neighbours(8)
+      for (const id of [first, second, third]) yield* index.add(id, of(id), hour, [agent])
+      for (const id of more) yield* index.add(id, of(id), Duration.days(50), [agent])
+      assert.sameMembers([...yield* index.list(agent)], [first, second, third, ...more])
+      const [gone = "", kept = "", ...others] = more
+      yield* index.remove(gone, of(gone))
+      yield* index.remove(first, of(first))
+      assert.sameMembers([...yield* index.list(agent)], [second, third, kept, ...others])
+      // What has a place below, and then one above as well, is there once, and gone from both.
+      yield* index.add(kept, of(kept), Duration.days(50), [agent])
+      assert.sameMembers([...yield* index.list(agent)], [second, third, kept, ...others])
+      yield* index.remove(kept, of(kept))
+      assert.sameMembers([...yield* index.list(agent)], [second, third, ...others])
+      // Nothing is left above by then.
+      yield* TestClock.adjust(hour)
+      assert.sameMembers([...yield* index.list(agent)], others)
+      yield* TestClock.adjust(Duration.days(49))
+      assert.sameMembers([...yield* index.list(agent)], others)
+      yield* TestClock.adjust(Duration.days(1))
+      assert.deepStrictEqual(yield* index.list(agent), [])
+      writes.length = 0
+      yield* index.remove(gone, of(gone))
+      assert.deepStrictEqual(writes, [])
+    }))
+
+  it.effect("have what an earlier version has put into one of them, and what one that knows no others leaves out", () =>
+    Effect.gen(function*() {
+      const { records, sizes, usual } = yield* arrange
+      const [late = "", later = "", ...ids] = neighbours(500)
+      const until = now + Duration.toSeconds(GrantIndex.longest)
+      const part = "client 5 agent"
+      const grants = ids.map((id) => ({ id, at: now, until }))
+      yield* records.add(part, { grants }, GrantIndex.longest)
+      const note = (id: string) => usual.add(id, of(id), GrantIndex.longest, [agent])
+      yield* note(late)
+      assert.sameMembers([...yield* usual.list(agent)], [late, ...ids])
+      sizes.length = 0
+      yield* note(later)
+      assert.isBelow(Math.max(...sizes), 1000)
+      yield* records.add(part, { grants }, GrantIndex.longest)
+      assert.sameMembers([...yield* usual.list(agent)], ids)
+      yield* note(later)
+      assert.sameMembers([...yield* usual.list(agent)], [late, later, ...ids])
     }))
 })
