@@ -33,7 +33,7 @@ export const User = Schema.TaggedStruct("User", {
 })
 
 /** A person, acting through a client. */
-export type User = typeof User.Type
+export interface User extends Schema.Schema.Type<typeof User> {}
 
 /** A client acting for itself, by a client-credentials token. */
 export const Service = Schema.TaggedStruct("Service", {
@@ -48,7 +48,7 @@ export const Service = Schema.TaggedStruct("Service", {
 })
 
 /** A client acting for itself, by a client-credentials token. */
-export type Service = typeof Service.Type
+export interface Service extends Schema.Schema.Type<typeof Service> {}
 
 /**
  * Who is calling; `_tag` tells a person from a service.
@@ -64,7 +64,7 @@ export type Service = typeof Service.Type
 export const Principal = Schema.Union([User, Service])
 
 /** Who is calling; `_tag` tells a person from a service. */
-export type Principal = typeof Principal.Type
+export type Principal = User | Service
 
 /**
  * Who is calling, for the handlers of guarded routes.
