@@ -1,6 +1,7 @@
 import { Effect, Result } from "effect"
 import { HttpClientRequest } from "effect/http"
 import { createHash, randomBytes } from "node:crypto"
+import type { Settings } from "../../config/OktaConfig.ts"
 import type { Answer } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
 import { redirectUriOf, scopesOf } from "../../proxy/OktaClient.ts"
@@ -129,17 +130,22 @@ const sentTo = (location: string, settings: ProxySettings): Verdict => {
   }
 }
 
-/** The scopes that are asked of Okta, beside those that it names. */
-export const scopes = (settings: ProxySettings, supported: ReadonlyArray<string> | undefined): Check => {
-  const asked = scopesOf(settings)
-  const check = { check: "scopes", tried: `asking Okta for ${asked.join(" ")}` }
+/** The scopes that are asked of Okta, or in native mode demanded of its tokens, beside those that it names. */
+export const scopes = (settings: Settings, supported: ReadonlyArray<string> | undefined): ReadonlyArray<Check> => {
+  const { asked, tried, variable } = settings.mode === "proxy"
+    ? { asked: scopesOf(settings), tried: "asking Okta for", variable: "OKTA_SCOPES" }
+    : { asked: settings.requiredScopes, tried: "REQUIRED_SCOPES", variable: "REQUIRED_SCOPES" }
+  if (asked.length === 0) return []
+  const check = { check: "scopes", tried: `${tried} ${asked.join(" ")}` }
   const missing = supported === undefined ? [] : asked.filter((scope) => !supported.includes(scope))
-  return missing.length === 0
-    ? ok({ ...check, found: supported === undefined ? "Okta names none" : "Okta names all of them" })
-    : warning({
-      ...check,
-      found: `Okta does not name ${missing.join(" ")}`,
-      meaning: "Either the authorization server does not have them, or they are left out of its metadata.",
-      mend: "Look under Security, API, the authorization server, Scopes; or leave them out of OKTA_SCOPES."
-    })
+  return [
+    missing.length === 0
+      ? ok({ ...check, found: supported === undefined ? "Okta names none" : "Okta names all of them" })
+      : warning({
+        ...check,
+        found: `Okta does not name ${missing.join(" ")}`,
+        meaning: "Either the authorization server does not have them, or they are left out of its metadata.",
+        mend: `Look under Security, API, the authorization server, Scopes; or leave them out of ${variable}.`
+      })
+  ]
 }

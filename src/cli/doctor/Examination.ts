@@ -58,13 +58,13 @@ const despiteMistakes = Effect.fnUntraced(function*(ask: Ask.Ask, problems: Inva
   return { checks: [...checks, SettingsChecks.issuer({ issuer, mode }), ...okta.checks], unusable: true }
 })
 
-/** This server as a client of Okta's, in proxy mode. */
+/** This server as a client of Okta's, in proxy mode; in native mode only what it demands of Okta's tokens. */
 const signIn = Effect.fnUntraced(function*(
   ask: Ask.Ask,
   settings: Settings,
   okta: OktaChecks.Metadata | undefined
 ): Effect.fn.Return<ReadonlyArray<Check>> {
-  if (settings.mode === "native") return []
+  if (settings.mode === "native") return okta === undefined ? [] : scopes(settings, okta.advertised.scopes_supported)
   if (okta === undefined) {
     return ["redirect-uri", "client-credentials"].map((check) =>
       skipped({ check, tried: "nothing", found: "Okta's metadata is needed first" })
@@ -84,7 +84,7 @@ const signIn = Effect.fnUntraced(function*(
     authorize(ask, authorization_endpoint, settings),
     CredentialsChecks.look(ask, token_endpoint, settings)
   ], { concurrency: "unbounded" })
-  return [scopes(settings, advertised.scopes_supported), ...checks.flat()]
+  return [...scopes(settings, advertised.scopes_supported), ...checks.flat()]
 })
 
 /** What this server signs, seals and keeps with, in proxy mode. */

@@ -347,3 +347,22 @@ describe("effect-okta doctor, of keys and clocks", () => {
       assertSays(yield* look(okta), "clock", "skipped", "nobody can tell whether the clocks agree")
     }))
 })
+
+describe("effect-okta doctor, of the scopes that are demanded in native mode", () => {
+  it.live("are told apart by what Okta names", () =>
+    Effect.gen(function*() {
+      const okta = yield* make()
+      const demanded = { requiredScopes: ["files:read", "files:write"] }
+      assertSays(yield* look(okta, demanded), "scopes", "ok", "REQUIRED_SCOPES files:read files:write: Okta names none")
+      okta.metadata = { ...okta.metadata, scopes_supported: ["openid", "files:read"] }
+      assertSays(
+        yield* look(okta, demanded),
+        "scopes",
+        "warning",
+        "Okta does not name files:write",
+        "leave them out of REQUIRED_SCOPES"
+      )
+      assertSays(yield* look(okta, { requiredScopes: "files:read" }), "scopes", "ok", "Okta names all of them")
+      assert.notInclude((yield* look(okta)).map(({ check }) => check), "scopes")
+    }))
+})
