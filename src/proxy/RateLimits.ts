@@ -147,11 +147,9 @@ const noted =
 /** What an address is counted as. */
 const placeInNetwork = (address: string): string => isIPv6(address) ? networkOf(address) : address
 
-/** The first 64 bits of an IPv6 address, which one subscriber has for itself; an IPv4 address within one stays whole. */
+/** The first 64 bits of an IPv6 address, which one subscriber has for itself. */
 const networkOf = (address: string): string => {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "")
-  if (!isIPv6(plain)) return plain
-  const [before = "", after] = (plain.split("%")[0] ?? "").toLowerCase().split("::")
+  const [before = "", after] = (address.split("%")[0] ?? "").toLowerCase().split("::")
   const head = before.split(":").filter(Boolean)
   const tail = (after ?? "").split(":").filter(Boolean)
   const zeros = after === undefined ? 0 : Math.max(0, 8 - head.length - tail.length)

@@ -219,6 +219,7 @@ describe("audit events", () => {
         const [forwarded, address] of [
           ["203.0.113.9, 198.51.100.7", "198.51.100.7"],
           ["2001:db8::7", "2001:db8::7"],
+          ["::ffff:198.51.100.8", "198.51.100.8"],
           ["<script>", undefined]
         ] as const
       ) {
