@@ -32,8 +32,19 @@ type Write = (event: AuditEvent) => Effect.Effect<void>
 
 const encode = Schema.encodeEffect(AuditEvent)
 
-/** How many lines a minute those events are that anybody can cause without end, and that are about nobody's sign-in. */
-const mostOfNobody = 100
+/**
+ * The kind of those events that can be caused without end, since no limit of requests keeps them down: returns that belong to no
+ * sign-in, and what is brought a second time to a guarded route or by who speaks for Okta.
+ */
+const endlessKind = (event: AuditEvent): string | undefined =>
+  event._tag === "SignInRefused" && event.clientId === undefined
+    ? event.reason
+    : event._tag === "ReplayDetected" && (event.what === "DPoP proof" || event.what === "logout token")
+    ? event.what
+    : undefined
+
+/** How many lines a minute those of one kind are. */
+const mostEndless = 100
 
 /**
  * One line of the log for each, with the event as its annotation `audit`. What a limit of requests does not keep down would fill the
@@ -41,8 +52,10 @@ const mostOfNobody = 100
  */
 const inLog: Write = (event) => {
   const message = `Audit: ${event._tag}`
-  const isOfNobody = event._tag === "SignInRefused" && event.clientId === undefined
-  const line = isOfNobody ? sparingly("Info", message, message, mostOfNobody) : Effect.logInfo(message)
+  const endless = endlessKind(event)
+  const line = endless === undefined
+    ? Effect.logInfo(message)
+    : sparingly("Info", `${message} ${endless}`, message, mostEndless)
   return Effect.flatMap(Effect.orDie(encode(event)), (audit) => Effect.annotateLogs(line, { audit }))
 }
 

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, References } from "effect"
 import { TestClock } from "effect/testing"
 import type { OktaOptions } from "../../src/config/OktaConfig.ts"
-import { type Asked, make, type ProxyScene } from "../support/ProxyScene.ts"
+import { ProofKey } from "../support/Proofs.ts"
+import { type Asked, make, now, type ProxyScene, serverUrl, tokensOf } from "../support/ProxyScene.ts"
 
 interface Line {
   readonly level: string
@@ -95,6 +96,26 @@ describe("whoever sends without end", () => {
         assert.isUndefined(loud().at(-1)?.withheld)
       }))
   }
+
+  it.effect("a proof that its holder brings again and again fills no log, though a guarded route has no limit", () =>
+    Effect.gen(function*() {
+      const { lines, loud, scene } = yield* start()
+      const key = new ProofKey()
+      const proof = key.proof({ method: "POST", url: `${serverUrl}/oauth/token`, iat: now })
+      const { accessToken: token } = tokensOf(
+        yield* scene.one.token(scene.redemption(yield* scene.code()), { dpop: proof })
+      )
+      const headers = { authorization: `DPoP ${token}`, dpop: key.proof({ url: `${serverUrl}/mcp`, iat: now, token }) }
+      lines.length = 0
+      const statuses = yield* Effect.replicateEffect(
+        Effect.map(scene.one.ask("/mcp", { headers }), ({ status }) => status),
+        151
+      )
+      assert.deepStrictEqual(statuses, [200, ...Array<number>(150).fill(401)])
+      assert.lengthOf(loud().filter(({ message }) => message === "Audit: ReplayDetected"), 100)
+      assert.lengthOf(loud().filter(({ message }) => message.startsWith("Request refused")), 10)
+      assert.lengthOf(lines.filter(({ message }) => message === "Audit: ReplayDetected"), 150)
+    }))
 
   it.effect("what is let in and has to be accounted for is a line each", () =>
     Effect.gen(function*() {
