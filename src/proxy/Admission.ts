@@ -48,7 +48,7 @@ export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfigura
         )
       )
       const { note } = yield* AuthenticationClasses
-      note(rule)
+      yield* note(rule)
       return (person: User) => Effect.mapError(decide(rule, person), refused)
     })
   )

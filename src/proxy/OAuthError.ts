@@ -23,10 +23,13 @@ export type AuthorizationErrorCode = typeof AuthorizationErrorCode.Type
 export class AuthorizationRefused extends Schema.TaggedError<AuthorizationRefused>()("AuthorizationRefused", {
   code: AuthorizationErrorCode,
   /** For the client's developer: a constant text of ours, which repeats nothing that anybody sent. */
-  description: Schema.String
+  description: Schema.String,
+  /** For who runs the server: what is in the way, and how to mend it. */
+  hint: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `The authorization request was answered with ${this.code}: ${this.description}`
+    const { code, description, hint } = this
+    return `The authorization request was answered with ${code}: ${description}${hint === undefined ? "" : ` ${hint}`}`
   }
 }
 

@@ -3,16 +3,19 @@ import type { OktaConfig } from "../config/OktaConfig.ts"
 import * as AuthenticationClasses from "../resource/AuthenticationClasses.ts"
 import * as Health from "../resource/Health.ts"
 import type { Policy } from "../resource/Policy.ts"
+import { coverageOf } from "../resource/ScopeHierarchy.ts"
 import { Store } from "../store/Store.ts"
 import * as DpopProofs from "../token/DpopProofs.ts"
 import type { User } from "../token/Principal.ts"
 import type { VerifierOptions } from "../token/TokenVerifier.ts"
 import * as Admission from "./Admission.ts"
+import { knownScopes } from "./authorize/AuthorizationRequest.ts"
 import { Endpoints } from "./Endpoints.ts"
 import { SigningKeys } from "./grant/SigningKeys.ts"
 import * as GrantServices from "./GrantServices.ts"
 import * as ProofGuards from "./ProofGuards.ts"
 import * as Proxy from "./Proxy.ts"
+import { proxySettings } from "./ProxySettings.ts"
 import * as Redaction from "./Redaction.ts"
 
 const endpoints = Layer.effect(
@@ -38,6 +41,14 @@ const readiness = Layer.unwrap(
   )
 )
 
+/** What policies ask of clients, which have what they may ask for, or as services what is written beside them. */
+const demands = Layer.unwrap(Effect.gen(function*() {
+  const settings = yield* proxySettings
+  const ofServices = settings.clients.flatMap(({ serviceScopes = [] }) => serviceScopes)
+  const granted = [...knownScopes(settings), ...ofServices]
+  return AuthenticationClasses.layer((scope) => coverageOf(scope, settings.scopeHierarchy)(granted))
+}))
+
 /** Our own tokens are verified here, and this server is where clients sign in. */
 export const layer = (
   { admit, ...options }: Pick<VerifierOptions, "cacheSize"> & { readonly admit?: Policy<User> | undefined }
@@ -47,6 +58,6 @@ export const layer = (
       Layer.provideMerge(DpopProofs.layer.pipe(Layer.provide(ProofGuards.nonces))),
       Layer.provide(Proxy.services),
       Layer.provide(admit === undefined ? Layer.empty : Admission.layer(admit)),
-      Layer.provideMerge(AuthenticationClasses.layer()),
+      Layer.provideMerge(demands),
       Layer.merge(Redaction.layer)
     )

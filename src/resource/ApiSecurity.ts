@@ -7,7 +7,8 @@ import type { OktaConfig } from "../config/OktaConfig.ts"
 import { CurrentPrincipal } from "../token/Principal.ts"
 import type { TokenVerifier } from "../token/TokenVerifier.ts"
 import * as Authentication from "./Authentication.ts"
-import type { Policy } from "./Policy.ts"
+import type { InvalidPolicy, Policy } from "./Policy.ts"
+import type { Rule } from "./Rule.ts"
 
 const refusal = <const Codes extends ReadonlyArray<string>>(status: number, identifier: string, codes: Codes) =>
   Schema.Struct({
@@ -88,12 +89,12 @@ export class OktaSecurity extends HttpApiMiddleware.Service<OktaSecurity, { prov
     Effect.gen(function*() {
       const { authenticate, ruleOf } = yield* Authentication.make
       const none: Policy = {}
-      const known = new WeakMap<Policy, ReturnType<typeof ruleOf>>()
+      const known = new WeakMap<Policy, Result.Result<Rule, InvalidPolicy>>()
       /** What an annotation says is known only once a request is there; it is read once. */
       const ruleAt = Effect.fnUntraced(function*(policy: Policy, endpoint: string) {
         const before = known.get(policy)
         if (before !== undefined) return before
-        const rule = ruleOf(policy)
+        const rule = yield* Effect.result(ruleOf(policy))
         known.set(policy, rule)
         if (Result.isFailure(rule)) {
           yield* Effect.logError(`The endpoint ${endpoint} answers 500: ${rule.failure.message}`)

@@ -1,4 +1,4 @@
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { sparingly } from "../observe/Sparingly.ts"
@@ -47,7 +47,7 @@ export interface Authentication {
     rule: Rule
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
   /** All that a policy demands, with the `requiredScopes` of the settings; or what is wrong with the policy. */
-  readonly ruleOf: (policy?: Policy) => Result.Result<Rule, InvalidPolicy>
+  readonly ruleOf: (policy?: Policy) => Effect.Effect<Rule, InvalidPolicy>
 }
 
 /** What is done for a caller. */
@@ -178,11 +178,10 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     refuse,
     authenticate: (request, rule, onPrincipal) =>
       identify(request, rule, (principal) => allow(request, rule, principal, onPrincipal)),
-    ruleOf: (policy = {}) => {
-      const rule = compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)
-      if (Result.isSuccess(rule)) classes.note(rule.success)
-      return rule
-    }
+    ruleOf: (policy = {}) =>
+      Effect.fromResult(compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)).pipe(
+        Effect.tap(classes.note)
+      )
   }
 })
 

@@ -1,26 +1,39 @@
-import { Context, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import type { Principal } from "../token/Principal.ts"
-import { acrOf, type Rule } from "./Rule.ts"
+import { quoted } from "./PolicyRefusal.ts"
+import { acrOf, type Rule, scopesOf } from "./Rule.ts"
 
-/** The ways of signing in (`acr`) that the policies of a server ask for. */
+/** What the policies of a server ask of people's clients: ways of signing in (`acr`), and scopes. */
 export interface Classes {
-  /** Takes note of those of a policy, when it is read. */
-  readonly note: <P extends Principal>(rule: Rule<P>) => void
-  /** All that were noted, in an order that does not depend on which came first. */
+  /** Takes note of the ways of signing in of a policy, when it is read, and warns of scopes in it that no client can have. */
+  readonly note: <P extends Principal>(rule: Rule<P>) => Effect.Effect<void>
+  /** All ways of signing in that were noted, in an order that does not depend on which came first. */
   readonly values: () => ReadonlyArray<string>
 }
 
 /** What a server may ask people's clients for; nothing is noted where nobody is told. */
 export const AuthenticationClasses = Context.Reference<Classes>("effect-okta/resource/AuthenticationClasses", {
-  defaultValue: () => ({ note: () => {}, values: () => [] })
+  defaultValue: () => ({ note: () => Effect.void, values: () => [] })
 })
 
-/** Of one server. */
-export const layer = (): Layer.Layer<never> =>
+/** Of one server, by which clients are granted these scopes. */
+export const layer = (isGranted: (scope: string) => boolean): Layer.Layer<never> =>
   Layer.sync(AuthenticationClasses, () => {
     const noted = new Set<string>()
+    const unknown = new Set<string>()
     return {
-      note: (rule) => acrOf(rule).forEach((value) => noted.add(value)),
+      note: (rule) =>
+        Effect.suspend(() => {
+          acrOf(rule).forEach((value) => noted.add(value))
+          const scopes = scopesOf(rule).filter((scope) => !isGranted(scope) && !unknown.has(scope))
+          scopes.forEach((scope) => unknown.add(scope))
+          return scopes.length === 0 ? Effect.void : Effect.logWarning(
+            `A policy needs the scopes ${
+              quoted(scopes)
+            }, which no client can be granted: who asks for them is told invalid_scope. ` +
+              "Name them in scopesSupported."
+          )
+        }),
       values: () => [...noted].sort()
     }
   })

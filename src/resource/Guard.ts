@@ -48,7 +48,7 @@ export const guard = (policy?: Policy): Guard =>
   HttpRouter.middleware<{ provides: CurrentPrincipal }>()(
     Effect.gen(function*() {
       const { authenticate, ruleOf } = yield* Authentication.make
-      const rule = yield* Effect.orDie(Effect.fromResult(ruleOf(policy)))
+      const rule = yield* Effect.orDie(ruleOf(policy))
       return (httpEffect) =>
         Effect.withFiber((fiber) =>
           authenticate(
@@ -69,7 +69,7 @@ export const protectedPaths: Layer.Layer<never, never, HttpRouter.HttpRouter | O
     Effect.gen(function*() {
       const settings = yield* OktaConfig
       const { authenticate, ruleOf } = yield* Authentication.make
-      const rule = yield* Effect.orDie(Effect.fromResult(ruleOf()))
+      const rule = yield* Effect.orDie(ruleOf())
       return (httpEffect) =>
         Effect.catch(
           httpEffect,

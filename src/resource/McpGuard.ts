@@ -121,9 +121,9 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
     Effect.gen(function*() {
       const { scopeHierarchy } = yield* OktaConfig
       const { allow, identify, refuse, ruleOf } = yield* Authentication.make
-      const whole = yield* Effect.orDie(Effect.fromResult(ruleOf(policies.policy)))
+      const whole = yield* Effect.orDie(ruleOf(policies.policy))
       const rules = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
-      rules.all.forEach((yield* AuthenticationClasses).note)
+      yield* Effect.forEach(rules.all, (yield* AuthenticationClasses).note)
       const ruleFor = (targets: ReadonlyArray<Target>) =>
         targets.length === 0 ? whole : allOf([whole, ...targets.flatMap((target) => rules.at(target) ?? [])])
 

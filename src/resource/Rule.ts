@@ -97,7 +97,7 @@ export const compile = <P extends Principal>(
 const notVerified = "has no email address that Okta has verified (email_verified)"
 
 /** The scopes that a client is to ask for when it has no token yet; of alternatives, those of the first. */
-export const scopesOf = (rule: Rule): ReadonlyArray<string> => {
+export const scopesOf = <P extends Principal>(rule: Rule<P>): ReadonlyArray<string> => {
   switch (rule._tag) {
     case "Scope":
       return [rule.scope]

@@ -1,5 +1,5 @@
 import { Effect, Option, Result, Schema } from "effect"
-import { Scope } from "../../config/OktaConfig.ts"
+import { quoted } from "../../provider/Quoted.ts"
 import { isOffered } from "../../token/DpopProof.ts"
 import { type Client, hasRedirectUri } from "../client/Client.ts"
 import type { DocumentUnavailable } from "../client/DocumentFetch.ts"
@@ -109,8 +109,8 @@ export const prove = Effect.fnUntraced(function*(
   return { client, address: { redirectUri, state } }
 })
 
-const refused = (code: AuthorizationErrorCode, description: string) =>
-  Result.fail(new AuthorizationRefused({ code, description }))
+const refused = (code: AuthorizationErrorCode, description: string, hint?: string) =>
+  Result.fail(new AuthorizationRefused({ code, description, ...(hint === undefined ? undefined : { hint }) }))
 
 /** Everything else of the request, once its client and redirect URI are proven (RFC 6749 section 4.1.1). */
 export const read = (
@@ -144,7 +144,15 @@ export const read = (
     return refused("invalid_target", "The resource must be one, and one of this server's.")
   }
   const scopes = scopesOf(first("scope"), settings)
-  if (scopes === undefined) return refused("invalid_scope", "A scope is not known to this server.")
+  const known = knownScopes(settings)
+  const unknown = scopes.filter((scope) => !known.has(scope))
+  if (unknown.length > 0) {
+    return refused(
+      "invalid_scope",
+      "A scope is not known to this server.",
+      `It is ${quoted(unknown.join(" "))}; name in scopesSupported what clients may have.`
+    )
+  }
   const prompts = first("prompt")?.split(" ") ?? []
   if (prompts.includes("none")) {
     return refused("consent_required", "The person has to be asked, so prompt=none is not possible.")
@@ -186,11 +194,7 @@ export const knownScopes = ({ requiredScopes, scopesSupported }: ProxySettings):
   new Set([...scopesSupported, ...requiredScopes, ...customary])
 
 /** The scopes that are asked for, each once; without any they are the required ones. */
-const scopesOf = (asked: string | undefined, settings: ProxySettings): ReadonlyArray<string> | undefined => {
-  const known = knownScopes(settings)
+const scopesOf = (asked: string | undefined, settings: ProxySettings): ReadonlyArray<string> => {
   const scopes = [...new Set((asked ?? "").split(" ").filter((scope) => scope !== ""))]
-  if (scopes.length === 0) return settings.requiredScopes
-  return scopes.every((scope) => isScope(scope) && known.has(scope)) ? scopes : undefined
+  return scopes.length === 0 ? settings.requiredScopes : scopes
 }
-
-const isScope = Schema.is(Scope)

@@ -79,6 +79,8 @@ layer(Scene.Scene.layer({ settings: { clients: [configured] } }))("an authorizat
       yield* scene.browser().ask(scene.authorizeUrl({ client_id: "x" }))
       yield* scene.browser().ask(scene.authorizeUrl({ scope: "x" }))
       assert.includeMembers(errorsOf(scene), ["UnprovenRequest", "AuthorizationRefused"])
+      const told = "invalid_scope: A scope is not known to this server. It is \"x\"; name in scopesSupported what"
+      assert.isTrue(scene.watch.lines.some((line) => line.includes(told)))
     }))
 
   const forms: ReadonlyArray<readonly [what: string, type: string, status: number]> = [
