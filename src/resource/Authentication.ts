@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { sparingly } from "../observe/Sparingly.ts"
@@ -18,7 +18,7 @@ import { decider } from "./Decision.ts"
 import type { InvalidPolicy, Policy } from "./Policy.ts"
 import { originCheck } from "./RequestOrigin.ts"
 import { protectedResources, publicUrl, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
-import { compile, type Rule, scopesOf } from "./Rule.ts"
+import { allOf, compile, type Rule, scopesOf } from "./Rule.ts"
 
 /** Lets requests through to what is guarded, or answers them. */
 export interface Authentication {
@@ -66,6 +66,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const resources = protectedResources(settings)
   const forbiddenOrigin = originCheck(settings)
   const decide = yield* decider
+  const compiled = (policy: Policy) => compile(policy, settings.scopeHierarchy)
   yield* warnWithoutServerUrl(settings)
 
   /** Our own tokens say which resource they are for: one for the server as a whole is good at all of them. */
@@ -179,7 +180,8 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     authenticate: (request, rule, onPrincipal) =>
       identify(request, rule, (principal) => allow(request, rule, principal, onPrincipal)),
     ruleOf: (policy = {}) =>
-      Effect.fromResult(compile({ all: [{ scopes: settings.requiredScopes }, policy] }, settings.scopeHierarchy)).pipe(
+      Effect.fromResult(Result.all([{ scopes: settings.requiredScopes }, policy].map(compiled))).pipe(
+        Effect.map(allOf),
         Effect.tap(classes.note)
       )
   }

@@ -355,6 +355,7 @@ describe("the guard of an MCP endpoint", () => {
     }))
 
   const wrong: ReadonlyArray<readonly [policies: McpPolicies, message: string]> = [
+    [{ policy: { groups: [] } }, "In a policy, groups is [], which nobody can meet"],
     [{ tools: { "delete": { groups: [] } } }, "tools[\"delete\"].groups is [], which nobody can meet"],
     [{ tools: Toolkit.make(tool("x").annotate(ToolPolicy, { scopes: "a b" })) }, "tools[\"x\"].scopes"],
     [{ resources: { "docs://{name}": {} } }, "is a template"]
