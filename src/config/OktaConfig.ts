@@ -49,7 +49,7 @@ export interface OktaOptions {
   readonly maxTokenLength?: number | undefined
   /** Scopes that every guarded route demands. */
   readonly requiredScopes?: string | ReadonlyArray<string> | undefined
-  /** Scopes named in the resource metadata; by default the required ones. */
+  /** Scopes named in the metadata; by default the required ones. In proxy mode clients are granted no others. */
   readonly scopesSupported?: string | ReadonlyArray<string> | undefined
   /** Scopes that stand for others: `{ admin: ["files:*", "users:read"] }`. A pattern such as `files:*` needs no entry. */
   readonly scopeHierarchy?: { readonly [scope: string]: ReadonlyArray<string> } | undefined
@@ -76,11 +76,11 @@ export interface OktaOptions {
   readonly clientSecret?: Redacted.Redacted<string> | undefined
   /** Proxy mode: its private JWK as JSON, for `private_key_jwt` in place of a secret. */
   readonly clientKey?: Redacted.Redacted<string> | undefined
-  /** Proxy mode: further redirect URIs that clients may use. */
+  /** Proxy mode: private-use redirect URIs that clients may register. The one at Okta is `{serverUrl}/oauth/callback`. */
   readonly redirectUris?: string | ReadonlyArray<string> | undefined
   /** Proxy mode: scopes asked of Okta (`openid`, `profile`, `email`, `offline_access`). */
   readonly scopes?: string | ReadonlyArray<string> | undefined
-  /** Proxy mode: a JWK Set of private keys as JSON; the first signs, all verify. */
+  /** Proxy mode: a JWK Set of private keys as JSON, by `npx effect-okta keys`; the first signs, all verify. */
   readonly signingKeys?: Redacted.Redacted<string> | undefined
   /** Proxy mode: 32 bytes or more; of several, the first seals and all open. */
   readonly encryptionSecret?: Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>> | undefined
