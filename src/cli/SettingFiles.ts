@@ -84,24 +84,37 @@ const checked = Effect.flatMap(
       }))
 )
 
-/**
- * Settings that are read from the environment of `provider`, or everything that is wrong with them and with the files: mistakes
- * in a file are told by its name.
- */
+type File = Effect.Success<typeof checked>[number]
+
+const fileFor = (files: ReadonlyArray<File>, { field }: ConfigurationProblem) =>
+  files.find(({ setting }) => field.split("[", 1)[0] === setting)
+
+const inFile = (problem: ConfigurationProblem, place: File | undefined): ConfigurationProblem => {
+  if (place === undefined) return problem
+  const { file, setting, variable } = place
+  const part = problem.field.slice(setting.length)
+  return part === ""
+    ? { ...problem, field: variable, value: file }
+    : { ...problem, field: variable + part, message: `${problem.message} The file is ${file}.` }
+}
+
+/** The same mistakes, of which those in a file are told by its name. */
+export const told = ({ problems }: InvalidConfiguration): Effect.Effect<InvalidConfiguration> =>
+  Effect.map(
+    checked,
+    (files) =>
+      new InvalidConfiguration({ problems: problems.map((problem) => inFile(problem, fileFor(files, problem))) })
+  )
+
+/** Settings that are read from the environment of `provider`, or everything that is wrong with them and with the files. */
 export const check = <A>(settings: Effect.Effect<A, InvalidConfiguration>): Effect.Effect<A, InvalidConfiguration> =>
   Effect.gen(function*() {
     const files = yield* checked
     const result = yield* Effect.result(settings)
     const own = Result.isSuccess(result) ? [] : result.failure.problems.flatMap((problem) => {
-      const place = files.find(({ setting }) => problem.field.split("[", 1)[0] === setting)
-      if (place === undefined) return [problem]
-      const { file, problems, setting, variable } = place
+      const place = fileFor(files, problem)
       // Of what cannot be read, nothing else is known to be wrong.
-      return problems.length > 0 ? [] : [{
-        ...problem,
-        field: variable + problem.field.slice(setting.length),
-        message: `${problem.message} The file is ${file}.`
-      }]
+      return place !== undefined && place.problems.length > 0 ? [] : [inFile(problem, place)]
     })
     const all = [...own, ...files.flatMap(({ problems }) => problems)]
     return yield* all.length > 0 ? new InvalidConfiguration({ problems: all }) : Effect.fromResult(result)

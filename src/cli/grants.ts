@@ -10,7 +10,7 @@ import { end, type Ended, wrongSettings } from "./Ended.ts"
 import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
-import { settingFlags, withSettings } from "./settings.ts"
+import { named, settingFlags, withSettings } from "./settings.ts"
 
 const mistake = (field: string, message: string) => new InvalidConfiguration({ problems: [{ field, message }] })
 
@@ -90,6 +90,7 @@ const withGrants = (
       Effect.provide(ConfigProvider.layer(environment))
     )
   }).pipe(
+    Effect.catchTag("InvalidConfiguration", (error) => Effect.flatMap(SettingFiles.told(named(error)), Effect.fail)),
     Effect.provide(Layer.unwrap(Effect.map(withSettings(flags), ConfigProvider.layer))),
     Effect.provide(layer),
     Effect.tapErrorTag("StoreUnavailable", () => dropErrors),

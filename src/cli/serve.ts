@@ -134,11 +134,12 @@ export const command = Command.make(
     const logger = Logger.layer([Logger.withConsoleError(json ? Logger.formatJson : Logger.formatLogFmt)])
     const options = { upstream: Option.getOrUndefined(upstream), path, host, timeout, allowedOrigins, json }
     yield* Layer.launch(layer(options)).pipe(
-      Effect.provide(Layer.merge(logger, ConfigProvider.layer(withSettings(settings)))),
       Effect.catchTags({
-        InvalidConfiguration: (error) => wrongSettings(named(error), json),
+        InvalidConfiguration: (error) =>
+          Effect.flatMap(SettingFiles.told(named(error)), (error) => wrongSettings(error, json)),
         ServeError: (error) => cannotListen(error, "Choose another address with --host or PORT.", json)
-      })
+      }),
+      Effect.provide(Layer.merge(logger, ConfigProvider.layer(withSettings(settings))))
     )
   })
 ).pipe(

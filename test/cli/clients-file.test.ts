@@ -28,7 +28,7 @@ const cases: ReadonlyArray<readonly [what: string, text: string, ...mistakes: Re
   [
     "one client, in no list",
     JSON.stringify(nightly),
-    "CLIENTS_FILE (<redacted>) is not a list. Give one in brackets. The file is FILE."
+    "CLIENTS_FILE (FILE) is not a list. Give one in brackets."
   ],
   [
     "mistakes in some clients",

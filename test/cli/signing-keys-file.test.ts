@@ -75,4 +75,23 @@ describe("effect-okta serve with SIGNING_KEYS_FILE", () => {
       assert.strictEqual(both.exitCode, 2)
       assert.include(both.stderr, "is set beside SIGNING_KEYS. Take one of them away.")
     }))
+
+  it.live("tells what is wrong with the keys in the file by its name, whichever command reads it", () =>
+    Effect.gen(function*() {
+      const { env, file } = yield* arrange
+      writeFileSync(file, "{\"keys\":[{\"kty\":\"EC\",\"d\":\"a canary\"}]}")
+      const message =
+        `SIGNING_KEYS_FILE (${file}) has a mistake: key 1 is not an asymmetric private key with texts for members.`
+      // Grants are looked for in a database that is there.
+      writeFileSync(env.SQLITE_FILE, "")
+      for (const command of [["serve"], ["grants", "list", "--person", "a"]]) {
+        const { exitCode, stderr, stdout } = yield* run(command, { env })
+        assert.strictEqual(exitCode, 2)
+        assert.include(stderr, message)
+        assert.notInclude(stdout + stderr, "canary")
+      }
+      const { stdout } = yield* run(["doctor", "--skip-server"], { env })
+      assert.include(stdout, `SIGNING_KEYS_FILE: ${file}`)
+      assert.notInclude(stdout, "canary")
+    }))
 })

@@ -5,6 +5,8 @@ import { OktaConfig } from "../../config/OktaConfig.ts"
 import { SigningKeys } from "../../proxy/grant/SigningKeys.ts"
 import type { ProxySettings } from "../../proxy/ProxySettings.ts"
 import { Store, type StoreUnavailable } from "../../store/Store.ts"
+import * as SettingFiles from "../SettingFiles.ts"
+import { named } from "../settings.ts"
 import { type Check, failed, ok, skipped } from "./Check.ts"
 import { mistakes } from "./SettingsChecks.ts"
 
@@ -27,7 +29,7 @@ export const signingKeys = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Check>> {
   const check = { check: "signing-keys", tried: "SIGNING_KEYS" }
   const read = yield* Effect.result(ring(settings))
-  if (Result.isFailure(read)) return mistakes(read.failure)
+  if (Result.isFailure(read)) return mistakes(yield* SettingFiles.told(named(read.failure)))
   if (Option.isNone(read.success)) return [skipped({ ...check, found: "not given", meaning: madeAtStart })]
   const { current, kids } = read.success.value
   const { algorithm, kid } = yield* current

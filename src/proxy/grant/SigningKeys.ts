@@ -146,6 +146,7 @@ const mistakes = (problems: ReadonlyArray<string>): InvalidConfiguration =>
   new InvalidConfiguration({
     problems: problems.map((problem) => ({
       field: "signingKeys",
+      value: "<redacted>",
       message: `${problem}. Make keys with: npx effect-okta keys`
     }))
   })
