@@ -80,8 +80,7 @@ describe("effect-okta serve with SIGNING_KEYS_FILE", () => {
     Effect.gen(function*() {
       const { env, file } = yield* arrange
       writeFileSync(file, "{\"keys\":[{\"kty\":\"EC\",\"d\":\"a canary\"}]}")
-      const message =
-        `SIGNING_KEYS_FILE (${file}) has a mistake: key 1 is not an asymmetric private key with texts for members.`
+      const message = `SIGNING_KEYS_FILE (${file}) has a mistake: key 1 has members that are no private key.`
       // Grants are looked for in a database that is there.
       writeFileSync(env.SQLITE_FILE, "")
       for (const command of [["serve"], ["grants", "list", "--person", "a"]]) {
