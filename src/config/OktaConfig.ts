@@ -302,7 +302,10 @@ export const decode = (
     }
     missing("clientId", "Give the client id of the web application that you made for this server in Okta.")
     if (given["clientKey"] === undefined) {
-      missing("clientSecret", `Give the client's secret, or its private key in ${nameOf("clientKey")}.`)
+      const native = insisted === "proxy"
+        ? ""
+        : ` For native mode remove ${nameOf("clientId")}, which means proxy mode.`
+      missing("clientSecret", `Give the client's secret, or its private key in ${nameOf("clientKey")}.${native}`)
     } else if (given["clientSecret"] !== undefined) {
       report("clientKey", `is given beside ${nameOf("clientSecret")}. Remove one of them.`, given["clientKey"])
     }

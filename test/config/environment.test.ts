@@ -437,7 +437,7 @@ describe("the settings from the environment", () => {
         [
           "OKTA_CLIENT_SECRET",
           undefined,
-          "is missing. Give the client's secret, or its private key in OKTA_CLIENT_KEY."
+          "is missing. Give the client's secret, or its private key in OKTA_CLIENT_KEY. For native mode remove OKTA_CLIENT_ID, which means proxy mode."
         ]
       ])
     }))

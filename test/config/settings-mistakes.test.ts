@@ -268,7 +268,7 @@ const cases: ReadonlyArray<Case> = [
     "serverUrl",
     undefined,
     missingServerUrl
-  ], ["clientSecret", undefined, missingSecret]],
+  ], ["clientSecret", undefined, `${missingSecret} For native mode remove clientId, which means proxy mode.`]],
   ["a client secret alone", { ...native, serverUrl: "https://mcp.example.com", clientSecret: strong }, [
     "encryptionSecret",
     undefined,
