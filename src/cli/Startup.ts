@@ -2,6 +2,7 @@ import { Console, Effect } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { issuerKind } from "../config/IssuerUrl.ts"
 import type { Settings } from "../config/OktaConfig.ts"
+import { isLoopbackHost } from "../config/PublicUrl.ts"
 import { protectedResources } from "../resource/ResourceMetadata.ts"
 
 /** A server that listens. */
@@ -38,6 +39,14 @@ export const metadataOf = ({ settings }: Started): ReadonlyArray<string> => {
   ]
 }
 
+/** What is told where SERVER_URL leads past a server that can be reached on this machine only. */
+const elsewhere = ({ settings: { serverUrl }, url }: Started): ReadonlyArray<string> => {
+  if (serverUrl === undefined) return []
+  const [told, listening] = [new URL(serverUrl), new URL(url)]
+  if (![told, listening].every(({ hostname }) => isLoopbackHost(hostname)) || told.port === listening.port) return []
+  return [`SERVER_URL leads to port ${told.port || 80}: listen there, by PORT, or have something there lead here`]
+}
+
 /** The lines that tell what a server is set to. */
 export const rowsOf = (started: Started): ReadonlyArray<Row> => {
   const { settings, upstream, url } = started
@@ -47,7 +56,11 @@ export const rowsOf = (started: Started): ReadonlyArray<Row> => {
   return [
     ["mode", modes[mode], ...(settings.mode === "proxy" ? idJags(settings) : [])],
     ["Okta", `${issuer} (${kinds[issuerKind(issuer)]})`],
-    ["protected", `${serverUrl === undefined ? url : serverUrl + path}, and everything below it`],
+    [
+      "protected",
+      `${serverUrl === undefined ? url : serverUrl + path}, and everything below it`,
+      ...elsewhere(started)
+    ],
     metadata.length === 0
       ? ["metadata", "none: without SERVER_URL nobody is told where to sign in"]
       : ["metadata", ...metadata],

@@ -4,6 +4,9 @@ import { connect } from "node:net"
 import { text } from "node:stream/consumers"
 import manifest from "../../package.json" with { type: "json" }
 import type * as Serve from "../../src/cli/serve.ts"
+import { rowsOf } from "../../src/cli/Startup.ts"
+import { OktaConfig } from "../../src/config/OktaConfig.ts"
+import { OktaTest } from "../../src/testing/OktaTest.ts"
 import { OktaStandIn } from "../support/OktaStandIn.ts"
 import { dpopChallenge } from "../support/Proofs.ts"
 import { run, start } from "./Command.ts"
@@ -225,6 +228,7 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
         "  mode       native: clients sign in with Okta themselves",
         `  Okta       ${env.OKTA_ISSUER} (a custom authorization server)`,
         "  protected  http://localhost:9999/base/mcp, and everything below it",
+        "             SERVER_URL leads to port 9999: listen there, by PORT, or have something there lead here",
         "  metadata   http://localhost:9999/.well-known/oauth-protected-resource/base/mcp",
         "  upstream   none: the built-in MCP server answers"
       ])
@@ -236,6 +240,24 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
       assert.include(text, "  \u001b[1mmetadata   \u001b[22mnone: without SERVER_URL nobody is told where to sign in\n")
       assert.include(text, `  \u001b[1mupstream   \u001b[22m${upstream}/\n`)
       assert.include(text, `\u001b[22m${urlIn(text)}, and everything below it\n`)
+    }))
+
+  it.effect("says where SERVER_URL leads past it, on this machine only", () =>
+    Effect.gen(function*() {
+      const told = (serverUrl: string, url: string) =>
+        Effect.map(
+          Effect.provide(
+            OktaConfig,
+            OktaConfig.layer({ issuer: OktaTest.issuer, audience: "api://default", serverUrl })
+          ),
+          (settings) => rowsOf({ settings, url, upstream: undefined }).find(([name]) => name === "protected")?.length
+        )
+      assert.strictEqual(yield* told("http://localhost:8080", "http://127.0.0.1:8080/mcp"), 2)
+      assert.strictEqual(yield* told("http://localhost", "http://127.0.0.1:80/mcp"), 2)
+      assert.strictEqual(yield* told("http://localhost:3000", "http://127.0.0.1:8080/mcp"), 3)
+      // A reverse proxy, or a container.
+      assert.strictEqual(yield* told("https://mcp.example.com", "http://127.0.0.1:8080/mcp"), 2)
+      assert.strictEqual(yield* told("http://localhost:3000", "http://0.0.0.0:8080/mcp"), 2)
     }))
 
   it.effect("one line says where it listens, all else goes to the other output, as JSON when asked for", () =>
