@@ -36,7 +36,12 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/RememberedConsent.ts": ["proxy/authorize/browser-records", "proxy/stored-records"],
   "proxy/authorize/SignIn.ts": ["proxy/authorize/asked", "proxy/authorize/came-back"],
   "proxy/grant/AboutToken.ts": ["proxy/grant/own-tokens", "proxy/grant/revocation"],
-  "proxy/grant/AuthorizationCode.ts": ["proxy/grant/codes", "proxy/grant/token-endpoint", "proxy/stored-records"],
+  "proxy/grant/AuthorizationCode.ts": [
+    "proxy/grant/codes",
+    "proxy/grant/token-endpoint",
+    "proxy/stored-records",
+    "observe/flood"
+  ],
   "proxy/grant/Grant.ts": [
     "proxy/grant/grant",
     "proxy/grant/token-endpoint",

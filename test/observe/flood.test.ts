@@ -117,6 +117,15 @@ describe("whoever sends without end", () => {
       assert.lengthOf(lines.filter(({ message }) => message === "Audit: ReplayDetected"), 150)
     }))
 
+  it.effect("a code that is presented again and again is a warning ten times a minute", () =>
+    Effect.gen(function*() {
+      const { loud, scene } = yield* start()
+      const code = yield* scene.code()
+      for (let times = 0; times <= 15; times++) yield* scene.one.token(scene.redemption(code))
+      const replays = loud().filter(({ message }) => message.startsWith("An authorization code was presented again"))
+      assert.deepStrictEqual(replays.map(({ level }) => level), Array.from({ length: 10 }, () => "Warn"))
+    }))
+
   it.effect("what is let in and has to be accounted for is a line each", () =>
     Effect.gen(function*() {
       const { loud, scene } = yield* start({ requestsPerMinute: 200 })
