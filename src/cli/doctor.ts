@@ -1,4 +1,3 @@
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import {
   ConfigProvider,
   Console,
@@ -14,6 +13,7 @@ import {
   Terminal
 } from "effect"
 import { Command, Flag, TerminalCapabilities } from "effect/cli"
+import { FetchHttpClient } from "effect/http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaHttp } from "../provider/OktaHttp.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
@@ -141,7 +141,7 @@ export const command = Command.make(
       return yield* diagnose({ ...given, options: { protectedPaths: path }, server: !skipServer })
     })
     const layers = Layer.merge(
-      Layer.provide(OktaHttp.layer, NodeHttpClient.layerUndici),
+      Layer.provide(OktaHttp.layer, FetchHttpClient.layer),
       ConfigProvider.layer(withSettings(settings))
     )
     const found = yield* diagnosis.pipe(

@@ -1,6 +1,6 @@
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { ConfigProvider, Console, DateTime, Effect, FileSystem, Layer, Logger, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { FetchHttpClient } from "effect/http"
 import { escaped } from "../config/EscapedText.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import * as OktaAuth from "../OktaAuth.ts"
@@ -85,7 +85,7 @@ const withGrants = (
       KeptSecrets.existing,
       ConfigProvider.layer(yield* SettingFiles.provider)
     )
-    const okta = OktaAuth.layerConfig().pipe(Layer.provide(NodeHttpClient.layerUndici))
+    const okta = OktaAuth.layerConfig().pipe(Layer.provide(FetchHttpClient.layer))
     return yield* Effect.andThen(checkExisting, Effect.provide(Effect.flatMap(Grants, run), okta)).pipe(
       Effect.provide(ConfigProvider.layer(environment))
     )

@@ -2,7 +2,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ConfigProvider, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
 import { Command, Flag } from "effect/cli"
-import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
+import { FetchHttpClient, HttpRouter, HttpServer, type HttpServerError } from "effect/http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
@@ -103,7 +103,7 @@ const serving = (
     return Layer.merge(Layer.effectDiscard(listening), SigningKeysFile.reloading).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
       Layer.provide(NodeHttpServer.layer(NodeServer.make, { port, host })),
-      Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(NodeHttpClient.layerUndici)))
+      Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(FetchHttpClient.layer)))
     )
   }).pipe(Layer.unwrap)
 

@@ -47,6 +47,19 @@ export const front = (target: () => string): Effect.Effect<string, never, Scope.
   )
 }
 
+/** A proxy of a company, which is told where to connect to: its URL. */
+export const tunnel = (onTarget: (target: string) => void): Effect.Effect<string, never, Scope.Scope> => {
+  const server = createServer().on("connect", ({ url = "" }, socket) => {
+    onTarget(url)
+    const { hostname, port } = new URL(`http://${url}`)
+    const onward = connect(Number(port), hostname, () => socket.write("HTTP/1.1 200 OK\r\n\r\n"))
+    for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
+      one.on("error", () => other.destroy()).on("close", () => other.destroy()).pipe(other)
+    }
+  })
+  return Effect.map(listening(server), urlOf)
+}
+
 /** `effect-okta serve` inside the test, guarded by the stand-in, until the scope closes: the URL that it prints. */
 export const serve = Effect.fnUntraced(function*(
   okta: OktaStandIn["Service"],

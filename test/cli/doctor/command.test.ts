@@ -6,6 +6,7 @@ import { newFolder } from "../../store/StoreFile.ts"
 import { OktaStandIn } from "../../support/OktaStandIn.ts"
 import { assertHidden, partsOf } from "../../support/Watch.ts"
 import { type CommandOptions, run } from "../Command.ts"
+import { tunnel } from "../Serving.ts"
 import { clientSecret, encryptionSecret, make, signingKeys } from "./ProxyPatient.ts"
 
 const Printed = Schema.fromJsonString(Schema.Struct({
@@ -74,6 +75,17 @@ describe("effect-okta doctor, as a command", { timeout: 60_000 }, () => {
         ["redirect-uri", "client-credentials"]
       )
       assertHidden(forPeople.stdout + forMachines.stdout, hidden)
+    }))
+
+  it.live("Okta is reached through a proxy where Node is told to use that of the environment", () =>
+    Effect.gen(function*() {
+      const { env, okta } = yield* native
+      const targets = new Set<string>()
+      const proxy = yield* tunnel((target) => void targets.add(target))
+      const options = { env: { ...env, NODE_USE_ENV_PROXY: "1", HTTP_PROXY: proxy } }
+      const { exitCode, stdout } = yield* doctor(["--skip-server"], options)
+      assert.strictEqual(exitCode, 0, stdout)
+      assert.deepStrictEqual([...targets], [new URL(okta.issuer).host])
     }))
 
   it.live("wrong settings end with 2, each with its own line", () =>
