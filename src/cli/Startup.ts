@@ -43,9 +43,13 @@ export const metadataOf = ({ settings }: Started): ReadonlyArray<string> => {
 const elsewhere = ({ settings: { serverUrl }, url }: Started): ReadonlyArray<string> => {
   if (serverUrl === undefined) return []
   const [told, listening] = [new URL(serverUrl), new URL(url)]
-  if (![told, listening].every(({ hostname }) => isLoopbackHost(hostname)) || told.port === listening.port) return []
-  return [`SERVER_URL leads to port ${told.port || 80}: listen there, by PORT, or have something there lead here`]
+  if (![told, listening].every(({ hostname }) => isLoopbackHost(hostname)) || portOf(told) === portOf(listening)) {
+    return []
+  }
+  return [`SERVER_URL leads to port ${portOf(told)}: listen there, by PORT, or have something there lead here`]
 }
+
+const portOf = ({ port, protocol }: URL): string => port || (protocol === "https:" ? "443" : "80")
 
 /** The lines that tell what a server is set to. */
 export const rowsOf = (started: Started): ReadonlyArray<Row> => {

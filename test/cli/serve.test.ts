@@ -248,16 +248,33 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
         Effect.map(
           Effect.provide(
             OktaConfig,
-            OktaConfig.layer({ issuer: OktaTest.issuer, audience: "api://default", serverUrl })
+            OktaConfig.layer({
+              issuer: OktaTest.issuer,
+              audience: "api://default",
+              serverUrl
+            })
           ),
-          (settings) => rowsOf({ settings, url, upstream: undefined }).find(([name]) => name === "protected")?.length
+          (settings) => {
+            const [, , past = ""] = rowsOf({ settings, url, upstream: undefined }).find(([name]) =>
+              name === "protected"
+            ) ?? []
+            return past.split(":", 1)[0]
+          }
         )
-      assert.strictEqual(yield* told("http://localhost:8080", "http://127.0.0.1:8080/mcp"), 2)
-      assert.strictEqual(yield* told("http://localhost", "http://127.0.0.1:80/mcp"), 2)
-      assert.strictEqual(yield* told("http://localhost:3000", "http://127.0.0.1:8080/mcp"), 3)
+      assert.strictEqual(yield* told("http://localhost:8080", "http://127.0.0.1:8080/mcp"), "")
+      assert.strictEqual(yield* told("http://localhost", "http://127.0.0.1:80/mcp"), "")
+      assert.strictEqual(
+        yield* told("http://localhost:3000", "http://127.0.0.1:8080/mcp"),
+        "SERVER_URL leads to port 3000"
+      )
+      assert.strictEqual(yield* told("http://localhost", "http://127.0.0.1:8080/mcp"), "SERVER_URL leads to port 80")
+      for (const port of [80, 8080]) {
+        const past = yield* told("https://localhost", `http://127.0.0.1:${port}/mcp`)
+        assert.strictEqual(past, "SERVER_URL leads to port 443")
+      }
       // A reverse proxy, or a container.
-      assert.strictEqual(yield* told("https://mcp.example.com", "http://127.0.0.1:8080/mcp"), 2)
-      assert.strictEqual(yield* told("http://localhost:3000", "http://0.0.0.0:8080/mcp"), 2)
+      assert.strictEqual(yield* told("https://mcp.example.com", "http://127.0.0.1:8080/mcp"), "")
+      assert.strictEqual(yield* told("http://localhost:3000", "http://0.0.0.0:8080/mcp"), "")
     }))
 
   it.effect("one line says where it listens, all else goes to the other output, as JSON when asked for", () =>

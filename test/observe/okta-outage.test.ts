@@ -85,7 +85,7 @@ describe("an Okta that is away", () => {
       assert.strictEqual(yield* refresh, 200)
       assert.sameMembers(logged().slice(4), [
         back,
-        "Info: What Okta says when grants are renewed is available again"
+        "Info: Okta's renewal of grants is available again"
       ])
     }))
 

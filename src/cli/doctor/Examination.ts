@@ -118,7 +118,7 @@ export const examine = Effect.fnUntraced(function*(
     settings.mode === "native" ? Effect.succeed([]) : LeavingChecks.signers(ask, settings, okta),
     belongings(settings, store),
     server ? ServerChecks.look(ask, settings) : Effect.succeed([]),
-    upstream === undefined ? Effect.succeed([]) : Effect.map(UpstreamCheck.look(ask, upstream), Array.of),
+    upstream === undefined ? Effect.succeed([]) : Effect.map(UpstreamCheck.look(upstream, timeout), Array.of),
     token === undefined ? Effect.succeed([]) : TokenChecks.explain(token, settings, okta?.clockSkew)
   ], { concurrency: "unbounded" })
   return {

@@ -98,7 +98,7 @@ export const make = Effect.fnUntraced(function*(
   const nowInSeconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
   const watchingRevocations = Outage.make("Okta, where grants are revoked,", { reasonOf: Outage.byMessage })
-  const watchingRenewals = Outage.make("What Okta says when grants are renewed", {
+  const watchingRenewals = Outage.make("Okta's renewal of grants", {
     warn: ({ message }) => Effect.logError(message),
     reasonOf: Outage.byMessage
   })

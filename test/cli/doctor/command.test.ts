@@ -6,7 +6,7 @@ import { newFolder } from "../../store/StoreFile.ts"
 import { OktaStandIn } from "../../support/OktaStandIn.ts"
 import { assertHidden, partsOf } from "../../support/Watch.ts"
 import { type CommandOptions, run } from "../Command.ts"
-import { tunnel } from "../Serving.ts"
+import { httpServer, tunnel } from "../Serving.ts"
 import { clientSecret, encryptionSecret, make, signingKeys } from "./ProxyPatient.ts"
 
 const Printed = Schema.fromJsonString(Schema.Struct({
@@ -83,8 +83,11 @@ describe("effect-okta doctor, as a command", { timeout: 60_000 }, () => {
       const targets = new Set<string>()
       const proxy = yield* tunnel((target) => void targets.add(target))
       const options = { env: { ...env, NODE_USE_ENV_PROXY: "1", HTTP_PROXY: proxy } }
-      const { exitCode, stdout } = yield* doctor(["--skip-server"], options)
+      // The gateway goes to what is behind it by no proxy.
+      const upstream = yield* httpServer((_, response) => void response.writeHead(405).end())
+      const { exitCode, stdout } = yield* doctor(["--skip-server", "--upstream", upstream], options)
       assert.strictEqual(exitCode, 0, stdout)
+      assert.include(stdout, "it answers (405)")
       assert.deepStrictEqual([...targets], [new URL(okta.issuer).host])
     }))
 
