@@ -1,9 +1,9 @@
 import { Context, Effect, Layer, Result, Schema } from "effect"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaConfig } from "../config/OktaConfig.ts"
-import { AuthenticationClasses } from "../resource/AuthenticationClasses.ts"
 import { decider } from "../resource/Decision.ts"
 import type { Policy } from "../resource/Policy.ts"
+import { PolicyDemands } from "../resource/PolicyDemands.ts"
 import type { PolicyRefusal } from "../resource/PolicyRefusal.ts"
 import { compile } from "../resource/Rule.ts"
 import type { User } from "../token/Principal.ts"
@@ -47,7 +47,7 @@ export const layer = (policy: Policy<User>): Layer.Layer<never, InvalidConfigura
             new InvalidConfiguration({ problems: [{ field: "admit", message: `is not in order. ${message}` }] })
         )
       )
-      const { note } = yield* AuthenticationClasses
+      const { note } = yield* PolicyDemands
       yield* note(rule)
       return (person: User) => Effect.mapError(decide(rule, person), refused)
     })

@@ -4,8 +4,8 @@ import { algorithms } from "../config/Algorithm.ts"
 import type { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaConfig } from "../config/OktaConfig.ts"
 import { basePathOf } from "../config/PublicUrl.ts"
-import { AuthenticationClasses } from "../resource/AuthenticationClasses.ts"
 import { metadataCors } from "../resource/Cors.ts"
+import { PolicyDemands } from "../resource/PolicyDemands.ts"
 import { isOffered, proofAlgorithms } from "../token/DpopProof.ts"
 import { answering, pathsOf } from "./Endpoint.ts"
 import { offered } from "./grant/GrantTypes.ts"
@@ -82,9 +82,9 @@ export const routes: Layer.Layer<
   Effect.gen(function*() {
     const settings = yield* proxySettings
     const { published } = yield* SigningKeys
-    const classes = yield* AuthenticationClasses
+    const demands = yield* PolicyDemands
     const metadata = Effect.sync(() =>
-      HttpServerResponse.jsonUnsafe(document(settings, classes.values()), { headers: cached })
+      HttpServerResponse.jsonUnsafe(document(settings, demands.acrValues()), { headers: cached })
     )
     const keys = Effect.map(published, (keys) => HttpServerResponse.jsonUnsafe(keys, { headers: cached }))
 

@@ -1,8 +1,8 @@
 import { Context, Effect, Layer } from "effect"
 import type { OktaConfig } from "../config/OktaConfig.ts"
-import * as AuthenticationClasses from "../resource/AuthenticationClasses.ts"
 import * as Health from "../resource/Health.ts"
 import type { Policy } from "../resource/Policy.ts"
+import * as PolicyDemands from "../resource/PolicyDemands.ts"
 import { coverageOf } from "../resource/ScopeHierarchy.ts"
 import { Store } from "../store/Store.ts"
 import * as DpopProofs from "../token/DpopProofs.ts"
@@ -46,7 +46,7 @@ const demands = Layer.unwrap(Effect.gen(function*() {
   const settings = yield* proxySettings
   const ofServices = settings.clients.flatMap(({ serviceScopes = [] }) => serviceScopes)
   const granted = [...knownScopes(settings), ...ofServices]
-  return AuthenticationClasses.layer((scope) => coverageOf(scope, settings.scopeHierarchy)(granted))
+  return PolicyDemands.layer((scope) => coverageOf(scope, settings.scopeHierarchy)(granted))
 }))
 
 /** Our own tokens are verified here, and this server is where clients sign in. */

@@ -10,12 +10,12 @@ import { DpopProofs } from "../token/DpopProofs.ts"
 import type { Principal } from "../token/Principal.ts"
 import { InvalidAudience } from "../token/TokenError.ts"
 import { TokenVerifier } from "../token/TokenVerifier.ts"
-import { AuthenticationClasses } from "./AuthenticationClasses.ts"
 import * as BearerCredentials from "./BearerCredentials.ts"
 import * as Challenge from "./Challenge.ts"
 import { isPreflight, preflightAnswer } from "./Cors.ts"
 import { decider } from "./Decision.ts"
 import type { InvalidPolicy, Policy } from "./Policy.ts"
+import { PolicyDemands } from "./PolicyDemands.ts"
 import { originCheck } from "./RequestOrigin.ts"
 import { protectedResources, publicUrl, requestPath, resourceOf, warnWithoutServerUrl } from "./ResourceMetadata.ts"
 import { allOf, compile, type Rule, scopesOf } from "./Rule.ts"
@@ -60,7 +60,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
   const settings = yield* OktaConfig
   const verifier = yield* TokenVerifier
   const proofs = yield* DpopProofs
-  const classes = yield* AuthenticationClasses
+  const demands = yield* PolicyDemands
   const dpop = isOffered(settings) ? settings.dpop : "off"
   const offered = { dpop: dpop !== "off" }
   const resources = protectedResources(settings)
@@ -182,7 +182,7 @@ export const make: Effect.Effect<Authentication, never, OktaConfig | TokenVerifi
     ruleOf: (policy = {}) =>
       Effect.fromResult(Result.all([{ scopes: settings.requiredScopes }, policy].map(compiled))).pipe(
         Effect.map(allOf),
-        Effect.tap(classes.note)
+        Effect.tap(demands.note)
       )
   }
 })

@@ -4,11 +4,11 @@ import { HttpRouter, HttpServerRequest } from "effect/http"
 import { OktaConfig } from "../config/OktaConfig.ts"
 import { CurrentPrincipal } from "../token/Principal.ts"
 import * as Authentication from "./Authentication.ts"
-import { AuthenticationClasses } from "./AuthenticationClasses.ts"
 import { decider } from "./Decision.ts"
 import type { Guard } from "./Guard.ts"
 import { type Target, targetsOf } from "./McpMessage.ts"
 import { InvalidPolicy, type Policy } from "./Policy.ts"
+import { PolicyDemands } from "./PolicyDemands.ts"
 import * as RequestBody from "./RequestBody.ts"
 import { allOf, compile, type Rule } from "./Rule.ts"
 import type { ScopeHierarchy } from "./ScopeHierarchy.ts"
@@ -123,7 +123,7 @@ export const mcpGuard = (policies: McpPolicies): Guard =>
       const { allow, identify, refuse, ruleOf } = yield* Authentication.make
       const whole = yield* Effect.orDie(ruleOf(policies.policy))
       const rules = yield* Effect.orDie(Effect.fromResult(rulesOf(policies, scopeHierarchy)))
-      yield* Effect.forEach(rules.all, (yield* AuthenticationClasses).note)
+      yield* Effect.forEach(rules.all, (yield* PolicyDemands).note)
       const ruleFor = (targets: ReadonlyArray<Target>) =>
         targets.length === 0 ? whole : allOf([whole, ...targets.flatMap((target) => rules.at(target) ?? [])])
 

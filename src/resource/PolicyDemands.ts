@@ -4,21 +4,21 @@ import { quoted } from "./PolicyRefusal.ts"
 import { acrOf, type Rule, scopesOf } from "./Rule.ts"
 
 /** What the policies of a server ask of people's clients: ways of signing in (`acr`), and scopes. */
-export interface Classes {
+export interface Demands {
   /** Takes note of the ways of signing in of a policy, when it is read, and warns of scopes in it that no client can have. */
   readonly note: <P extends Principal>(rule: Rule<P>) => Effect.Effect<void>
   /** All ways of signing in that were noted, in an order that does not depend on which came first. */
-  readonly values: () => ReadonlyArray<string>
+  readonly acrValues: () => ReadonlyArray<string>
 }
 
 /** What a server may ask people's clients for; nothing is noted where nobody is told. */
-export const AuthenticationClasses = Context.Reference<Classes>("effect-okta/resource/AuthenticationClasses", {
-  defaultValue: () => ({ note: () => Effect.void, values: () => [] })
+export const PolicyDemands = Context.Reference<Demands>("effect-okta/resource/PolicyDemands", {
+  defaultValue: () => ({ note: () => Effect.void, acrValues: () => [] })
 })
 
 /** Of one server, by which clients are granted these scopes. */
 export const layer = (isGranted: (scope: string) => boolean): Layer.Layer<never> =>
-  Layer.sync(AuthenticationClasses, () => {
+  Layer.sync(PolicyDemands, () => {
     const noted = new Set<string>()
     const unknown = new Set<string>()
     return {
@@ -34,6 +34,6 @@ export const layer = (isGranted: (scope: string) => boolean): Layer.Layer<never>
               "Name them in scopesSupported."
           )
         }),
-      values: () => [...noted].sort()
+      acrValues: () => [...noted].sort()
     }
   })
