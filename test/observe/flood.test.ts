@@ -126,6 +126,19 @@ describe("whoever sends without end", () => {
       assert.deepStrictEqual(replays.map(({ level }) => level), Array.from({ length: 10 }, () => "Warn"))
     }))
 
+  it.effect("a refresh token that is presented again is a warning", () =>
+    Effect.gen(function*() {
+      const { loud, scene } = yield* start()
+      const refresh = (token: string) => scene.one.token(scene.refreshment(token))
+      const { refreshToken } = yield* scene.signIn()
+      yield* refresh(tokensOf(yield* refresh(refreshToken)).refreshToken)
+      yield* refresh(refreshToken)
+      const replays = loud().filter(({ message }) =>
+        message.startsWith("A refresh token was presented whose successor")
+      )
+      assert.deepStrictEqual(replays.map(({ level }) => level), ["Warn"])
+    }))
+
   it.effect("what is let in and has to be accounted for is a line each", () =>
     Effect.gen(function*() {
       const { loud, scene } = yield* start({ requestsPerMinute: 200 })

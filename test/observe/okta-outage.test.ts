@@ -100,6 +100,9 @@ describe("an Okta that is away", () => {
       }
       assert.lengthOf(logged(), 1, logged().join("\n"))
       assert.match(logged()[0] ?? "", /^Warn: A grant has ended here, but could not be revoked at Okta: .*503/)
+      yield* scene.okta.respond("revoke", (_, response) => void response.destroy())
+      yield* scene.one.revoke({ client_id: scene.clientId, token: (yield* scene.signIn()).refreshToken })
+      assert.lengthOf(logged(), 2, "another reason is told at once")
     }))
 })
 
