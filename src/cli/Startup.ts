@@ -2,7 +2,7 @@ import { Console, Effect } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { issuerKind } from "../config/IssuerUrl.ts"
 import type { Settings } from "../config/OktaConfig.ts"
-import { isLoopbackHost } from "../config/PublicUrl.ts"
+import { isLoopbackHost, portOf } from "../config/PublicUrl.ts"
 import { protectedResources } from "../resource/ResourceMetadata.ts"
 
 /** A server that listens. */
@@ -48,8 +48,6 @@ const elsewhere = ({ settings: { serverUrl }, url }: Started): ReadonlyArray<str
   }
   return [`SERVER_URL leads to port ${portOf(told)}: listen there, by PORT, or have something there lead here`]
 }
-
-const portOf = ({ port, protocol }: URL): string => port || (protocol === "https:" ? "443" : "80")
 
 /** The lines that tell what a server is set to. */
 export const rowsOf = (started: Started): ReadonlyArray<Row> => {

@@ -120,3 +120,6 @@ export const basePathOf = (serverUrl: string): string => serverUrl.slice(new URL
 
 /** A path as the router takes it, in which a colon would begin a parameter. */
 export const routePath = (path: string): `/${string}` => `/${path.slice(1).replaceAll(":", "::")}`
+
+/** The port that a URL leads to, also where it names none. */
+export const portOf = ({ port, protocol }: URL): string => port || (protocol === "https:" ? "443" : "80")

@@ -1,5 +1,5 @@
 import { Clock, DateTime, Effect, Option, Schema } from "effect"
-import { isLoopbackHost, withoutUserinfo } from "../../config/PublicUrl.ts"
+import { isLoopbackHost, portOf, withoutUserinfo } from "../../config/PublicUrl.ts"
 import type { Answer, FetchFailed } from "../../provider/OktaHttp.ts"
 import { excerpt } from "../../provider/Quoted.ts"
 import type { Trouble } from "./Check.ts"
@@ -96,15 +96,32 @@ const words = (code: string, host: string, asked: Asked): Words | undefined => {
   }
 }
 
+/** The place that Node has tried in place of the one asked for, by its own words: a proxy of the environment. */
+const proxyIn = (reason: string, url: URL): string | undefined => {
+  const [, host] = / (?:ENOTFOUND|EAI_AGAIN) ([^\s)]+)/.exec(reason) ?? []
+  if (host !== undefined && host !== url.hostname) return host
+  const [, place, port] = / ECONNREFUSED (\S+:(\d+))/.exec(reason) ?? []
+  return port === portOf(url) ? undefined : place
+}
+
+const noProxy = (place: string): Words => [
+  `The proxy of the environment is not there, at ${place}.`,
+  "Look for a slip in HTTPS_PROXY or HTTP_PROXY, which NODE_USE_ENV_PROXY lets Node use."
+]
+
 /** No complete answer came. */
 export const unreached = (url: string, { code, reason }: FetchFailed, asked: Asked): Trouble => {
-  const [meaning, mend] = words(code ?? "", new URL(url).host, asked) ??
-    [
-      "No answer came that could be used.",
-      `Look at what answers at this address: it does not behave like ${
-        asked === "the upstream" ? "an HTTP server" : asked
-      }.`
-    ]
+  const place = new URL(url)
+  const proxy = proxyIn(reason, place)
+  const [meaning, mend] = proxy === undefined
+    ? words(code ?? "", place.host, asked) ??
+      [
+        "No answer came that could be used.",
+        `Look at what answers at this address: it does not behave like ${
+          asked === "the upstream" ? "an HTTP server" : asked
+        }.`
+      ]
+    : noProxy(proxy)
   const found = reason.replace(`${url} `, "")
   return {
     found: excerpt(code === undefined || found.includes(code) ? found : `${found}, ${code}`, 300),

@@ -91,6 +91,18 @@ describe("effect-okta doctor, as a command", { timeout: 60_000 }, () => {
       assert.deepStrictEqual([...targets], [new URL(okta.issuer).host])
     }))
 
+  it.live("a proxy that is not there is not taken for Okta, and its password is not printed", () =>
+    Effect.gen(function*() {
+      const { env } = yield* native
+      const { host } = new URL(yield* Effect.scoped(httpServer(() => undefined)))
+      const password = "password-of-the-proxy"
+      const variables = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: `http://ada:${password}@${host}` }
+      const { exitCode, stdout } = yield* doctor(["--skip-server"], { env: { ...env, ...variables } })
+      assert.strictEqual(exitCode, 1)
+      assert.include(stdout, `The proxy of the environment is not there, at ${host}.`)
+      assertHidden(stdout, [password])
+    }))
+
   it.live("wrong settings end with 2, each with its own line", () =>
     Effect.gen(function*() {
       const { exitCode, stdout } = yield* doctor([

@@ -185,17 +185,27 @@ describe("effect-okta doctor, of Okta's metadata", () => {
 
   // Names are not looked up outside of this machine: the lookup answers as the system's own does.
   for (
-    const [code, ...sentences] of [
-      ["ENOTFOUND", "DNS knows no host acme.okta.com.", "Look for a slip in OKTA_ISSUER"],
-      ["EAI_AGAIN", "DNS does not answer.", "its DNS server"]
+    const [code, place, ...sentences] of [
+      ["ENOTFOUND", "acme.okta.com", "DNS knows no host acme.okta.com.", "Look for a slip in OKTA_ISSUER"],
+      ["EAI_AGAIN", "acme.okta.com", "DNS does not answer.", "its DNS server"],
+      [
+        "ENOTFOUND",
+        "proxy.acme.com",
+        "The proxy of the environment is not there, at proxy.acme.com.",
+        "Look for a slip in HTTPS_PROXY"
+      ]
     ] as const
   ) {
-    it.effect(`DNS: ${code}`, () =>
+    it.effect(`DNS: ${code} of ${place}`, () =>
       Effect.gen(function*() {
         const client = NodeHttpClient.layerUndiciOptions({
           connect: {
-            lookup: (host, _, callback) =>
-              callback(Object.assign(new Error(`getaddrinfo ${code} ${host}`), { code, syscall: "getaddrinfo" }), "", 4)
+            lookup: (_host, _, callback) =>
+              callback(
+                Object.assign(new Error(`getaddrinfo ${code} ${place}`), { code, syscall: "getaddrinfo" }),
+                "",
+                4
+              )
           }
         })
         const checks = yield* doctor({
