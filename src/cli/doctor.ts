@@ -13,7 +13,6 @@ import {
   Terminal
 } from "effect"
 import { Command, Flag, TerminalCapabilities } from "effect/cli"
-import { FetchHttpClient } from "effect/http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import { OktaHttp } from "../provider/OktaHttp.ts"
 import * as StoreChoice from "../proxy/StoreChoice.ts"
@@ -26,6 +25,7 @@ import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
 import { settingFlags, timeout as readTimeout, upstream as readUpstream, withSettings } from "./settings.ts"
+import * as WayToOkta from "./WayToOkta.ts"
 
 /** The environment variable that may hold the token. */
 const tokenVariable = "DOCTOR_TOKEN"
@@ -141,7 +141,7 @@ export const command = Command.make(
       return yield* diagnose({ ...given, options: { protectedPaths: path }, server: !skipServer })
     })
     const layers = Layer.merge(
-      Layer.provide(OktaHttp.layer, FetchHttpClient.layer),
+      Layer.provide(OktaHttp.layer, WayToOkta.layer),
       ConfigProvider.layer(withSettings(settings))
     )
     const found = yield* diagnosis.pipe(

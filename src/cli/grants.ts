@@ -1,6 +1,5 @@
 import { ConfigProvider, Console, DateTime, Effect, FileSystem, Layer, Logger, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { FetchHttpClient } from "effect/http"
 import { escaped } from "../config/EscapedText.ts"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import * as OktaAuth from "../OktaAuth.ts"
@@ -11,6 +10,7 @@ import { given } from "./Given.ts"
 import * as KeptSecrets from "./KeptSecrets.ts"
 import * as SettingFiles from "./SettingFiles.ts"
 import { named, settingFlags, withSettings } from "./settings.ts"
+import * as WayToOkta from "./WayToOkta.ts"
 
 const mistake = (field: string, message: string) => new InvalidConfiguration({ problems: [{ field, message }] })
 
@@ -85,7 +85,7 @@ const withGrants = (
       KeptSecrets.existing,
       ConfigProvider.layer(yield* SettingFiles.provider)
     )
-    const okta = OktaAuth.layerConfig().pipe(Layer.provide(FetchHttpClient.layer))
+    const okta = OktaAuth.layerConfig().pipe(Layer.provide(WayToOkta.layer))
     return yield* Effect.andThen(checkExisting, Effect.provide(Effect.flatMap(Grants, run), okta)).pipe(
       Effect.provide(ConfigProvider.layer(environment))
     )

@@ -2,7 +2,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ConfigProvider, type Duration, Effect, Layer, Logger, Option, Result } from "effect"
 import { Command, Flag } from "effect/cli"
-import { FetchHttpClient, HttpRouter, HttpServer, type HttpServerError } from "effect/http"
+import { HttpRouter, HttpServer, type HttpServerError } from "effect/http"
 import { InvalidConfiguration } from "../config/InvalidConfiguration.ts"
 import type { OktaOptions } from "../config/OktaConfig.ts"
 import { isLoopbackHost } from "../config/PublicUrl.ts"
@@ -17,6 +17,7 @@ import { host, library, named, policy, port, settingFlags, timeout, upstream, wi
 import * as SigningKeysFile from "./SigningKeysFile.ts"
 import * as Startup from "./Startup.ts"
 import { version } from "./version.ts"
+import * as WayToOkta from "./WayToOkta.ts"
 import * as WhoamiServer from "./WhoamiServer.ts"
 
 /** What is served, besides the settings of the environment. */
@@ -103,7 +104,7 @@ const serving = (
     return Layer.merge(Layer.effectDiscard(listening), SigningKeysFile.reloading).pipe(
       Layer.provideMerge(HttpRouter.serve(app, { disableLogger: true, disableListenLog: true })),
       Layer.provide(NodeHttpServer.layer(NodeServer.make, { port, host })),
-      Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(FetchHttpClient.layer)))
+      Layer.provide(OktaAuth.layerConfig(oktaOptions(options)).pipe(Layer.provide(WayToOkta.layer)))
     )
   }).pipe(Layer.unwrap)
 

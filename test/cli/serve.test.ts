@@ -1,5 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { connect } from "node:net"
 import { text } from "node:stream/consumers"
 import manifest from "../../package.json" with { type: "json" }
@@ -158,6 +159,17 @@ layer(OktaStandIn.layer(), { excludeTestServices: true })("effect-okta", (it) =>
         const proxy = { OKTA_CLIENT_ID: "0oa1", OKTA_CLIENT_SECRET: "canary-secret", SQLITE_FILE: file }
         const { stderr } = yield* run(["serve"], { env: { ...yield* environment, ...proxy } })
         assert.include(stderr, `SQLITE_FILE (${file}) is in a place where secrets cannot be kept (ENOENT: no such file`)
+      }))
+
+    it.effect("asks Okta without fetch, which a large answer can make end the process", () =>
+      Effect.gen(function*() {
+        const okta = yield* OktaStandIn
+        const url = yield* serve(okta).pipe(
+          Effect.provideService(FetchHttpClient.Fetch, () => Promise.reject(new Error("fetch was used")))
+        )
+        const { status } = yield* exchange(url, { headers: { authorization: `Bearer ${yield* okta.mint()}` } })
+        assert.notStrictEqual(status, 503)
+        assert.strictEqual((yield* exchange(new URL("/readyz", url).href)).status, 200)
       }))
 
     it.effect("a flag or command that does not exist", () =>
