@@ -82,7 +82,12 @@ export const plan: { readonly [source: string]: ReadonlyArray<string> } = {
   "proxy/authorize/ConnectionsPage.ts": ["proxy/authorize/pages"],
   "proxy/authorize/PageStyle.ts": ["threats/consent"],
   "proxy/authorize/Trouble.ts": ["proxy/authorize/pages"],
-  "proxy/authorize/Visit.ts": ["proxy/authorize/visits", "proxy/authorize/connections", "proxy/stored-records"],
+  "proxy/authorize/Visit.ts": [
+    "proxy/authorize/visits",
+    "proxy/authorize/connections",
+    "proxy/stored-records",
+    "observe/okta-outage"
+  ],
   "proxy/grant/GrantIndex.ts": [
     "proxy/grant/grant-record",
     "proxy/grant/grant-lists",

@@ -69,6 +69,18 @@ const neighbours = (count: number) =>
   ).slice(0, count)
 
 describe("a list of grants", () => {
+  it.effect("below that of a client is bounded as well: those stay that end last", () =>
+    Effect.gen(function*() {
+      const { index } = yield* arrange
+      const together = neighbours(400).filter((id) => (createHash("sha256").update(id).digest()[1] ?? 0) % 32 === 7)
+        .slice(0, 5)
+      const above = neighbours(3).filter((id) => !together.includes(id))
+      assert.deepStrictEqual([above.length, together.length], [3, 5])
+      for (const id of above) yield* index.add(id, ada, Duration.hours(9))
+      for (const [nth, id] of together.entries()) yield* index.add(id, ada, Duration.hours(nth + 1))
+      assert.sameMembers([...yield* index.list(agent)], [...above, ...together.slice(2)])
+    }))
+
   it.effect("holds each once, with when it was noted and until when, under each of its names", () =>
     Effect.gen(function*() {
       const { held, index } = yield* arrange
